@@ -1,0 +1,77 @@
+//! What a connector says of itself and of its IdP.
+
+use std::time::Duration;
+
+use super::Sentence;
+
+/// What a connector is and can do; the same for all replicas of one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorInfo {
+    /// The kind of connector (`keycloak`).
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// How many additions to the contract it knows.
+    pub contract_minor: u32,
+    /// What it can do beyond the core.
+    pub capabilities: Vec<Capability>,
+    /// The most live secrets of a client, where that is known.
+    pub max_secrets: Option<u32>,
+    /// How long after an abort a late commit may still show itself.
+    pub settle_after: Duration,
+}
+
+/// What a connector can do beyond create, delete and list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Capability {
+    /// Replace all secrets by a new one.
+    RotateSecret,
+    /// Add a secret beside the existing ones.
+    AddSecret,
+    /// Remove one secret.
+    RemoveSecret,
+    /// Change name, description and redirect URIs.
+    Update,
+    /// Turn registrations into grants.
+    Registrations,
+    /// List clients by their mark.
+    ListManaged,
+    /// Find a client by the operation that made it, also after a restart.
+    AbortCreate,
+    /// Find a secret by the operation that added it, also after a restart.
+    AbortAddSecret,
+}
+
+/// One thing that an examination of the IdP found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable name for machines, UPPER_SNAKE.
+    pub code: String,
+    /// What was found, where, and what to do.
+    pub sentence: Sentence,
+}
+
+impl Finding {
+    /// A finding of that severity.
+    #[must_use]
+    pub fn new(severity: Severity, code: &str, sentence: &str) -> Self {
+        Self {
+            severity,
+            code: code.to_owned(),
+            sentence: Sentence::new(sentence),
+        }
+    }
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// Works, but should be looked at.
+    Warning,
+    /// Some or all calls will fail.
+    Error,
+}
