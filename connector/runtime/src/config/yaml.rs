@@ -1,0 +1,81 @@
+//! YAML files into types.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_saphyr::Error;
+
+use super::{Problem, Problems};
+
+/// The longest configuration file, in bytes.
+const LONGEST: u64 = 1024 * 1024;
+
+/// Reads a YAML file (at most 1 MiB) into a type whose structs carry `deny_unknown_fields`.
+///
+/// What the type cannot say itself (an address that must not be plain, a path given twice) is the caller's to judge:
+/// with values as [`Located`](super::Located), and mistakes collected in [`Problems`].
+///
+/// # Errors
+/// When the file cannot be read, is no YAML, or does not fit the type; with the line and the member.
+pub fn load<T: DeserializeOwned>(file: impl AsRef<Path>) -> Result<T, Problems> {
+    let file = file.as_ref();
+    let mut problems = Problems::in_file(file);
+    match read(file) {
+        Ok(text) => match parse(&text) {
+            Ok(value) => return Ok(value),
+            Err(mistake) => problems.push(Problem {
+                file: file.to_owned(),
+                line: mistake.line,
+                path: mistake.path,
+                sentence: mistake.sentence,
+            }),
+        },
+        Err(sentence) => problems.anywhere("", sentence),
+    }
+    Err(problems)
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let read = File::open(file).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+    match read {
+        Ok(_) if text.len() as u64 > LONGEST => {
+            Err("the file is longer than 1 MiB; is it the right file?".to_owned())
+        }
+        Ok(_) => Ok(text),
+        Err(error) => {
+            let advice = match error.kind() {
+                ErrorKind::NotFound => "create it, or correct the path",
+                ErrorKind::PermissionDenied => "let the process's user read it",
+                ErrorKind::InvalidData => "save it as UTF-8",
+                ErrorKind::IsADirectory => "name the file, not the directory it is in",
+                _ => "make it readable",
+            };
+            Err(format!("the file cannot be read ({error}); {advice}"))
+        }
+    }
+}
+
+struct Mistake {
+    line: Option<u64>,
+    path: String,
+    sentence: String,
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    let mut path = String::new();
+    let parsed = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
+        serde_path_to_error::deserialize(yaml).map_err(|error| {
+            path = error.path().to_string();
+            error.into_inner()
+        })
+    });
+    parsed.map_err(|error: Error| Mistake {
+        line: error.location().map(|at| at.line()),
+        path,
+        sentence: error.to_string(),
+    })
+}

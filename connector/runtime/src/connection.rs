@@ -1,0 +1,250 @@
+//! Connections: one accept loop for HTTP and gRPC.
+//!
+//! `axum::serve` has no limit on how long a request's head may take, and tonic's own server waits for ever, also at
+//! its graceful end, for a peer that says nothing. Here one rule covers both: a connection without a request in
+//! flight is closed after a while, and soon when the process stops. (axum#2741; hyper#4170)
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
+
+use crate::http::Limits;
+
+/// How long a connection that has been asked to close may go on without a request in flight.
+const LINGER: Duration = Duration::from_millis(500);
+/// How long to wait when the system has no socket to give (EMFILE, ENFILE, ENOBUFS).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Accepts until `stop`, then answers what is in flight, at most for `limits.drain`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    builder: impl Fn(Tracked) -> auto::Builder<Tracked>,
+    stop: impl Future<Output = ()>,
+) {
+    let connections = TaskTracker::new();
+    let mut builder = builder(Tracked(connections.clone()));
+    configure(&mut builder, &limits);
+    let shared = Arc::new(Shared {
+        builder,
+        router,
+        limits,
+        stopping: CancellationToken::new(),
+        cut: CancellationToken::new(),
+    });
+    let slots = Arc::new(Semaphore::new(shared.limits.connections));
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        if let Some((stream, peer, slot)) = accepted {
+            connections.spawn(Arc::clone(&shared).connection(stream, peer, slot));
+        }
+    }
+    drop(listener);
+    shared.stopping.cancel();
+    connections.close();
+    if tokio::time::timeout(shared.limits.drain, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            left = slots_taken(&slots, &shared.limits),
+            "requests were not answered in time; their connections are cut"
+        );
+        shared.cut.cancel();
+        connections.wait().await;
+    }
+}
+
+fn slots_taken(slots: &Semaphore, limits: &Limits) -> usize {
+    limits.connections.saturating_sub(slots.available_permits())
+}
+
+/// The next connection, once there is a slot for it: peers beyond the cap wait in the system's queue.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, slot)),
+        Err(error) if is_the_peers(error.kind()) => None,
+        Err(error) => {
+            tracing::error!(%error, "cannot accept connections for now; is the limit of open files too low?");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+/// Errors of the one connection that was to be accepted, not of the listener.
+fn is_the_peers(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
+    )
+}
+
+fn configure(builder: &mut auto::Builder<Tracked>, limits: &Limits) {
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // Its one timeout is for the head of a request and for the pause between two requests alike; see `quiet`.
+        .header_read_timeout(None)
+        .max_buf_size(limits.head_bytes);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(limits.ping_interval)
+        .keep_alive_timeout(limits.ping_timeout)
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
+}
+
+/// Runs what hyper spawns (the handlers of HTTP/2 streams) among the connections, so that the end waits for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tracked(TaskTracker);
+
+impl<F> Executor<F> for Tracked
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
+    }
+}
+
+struct Shared {
+    builder: auto::Builder<Tracked>,
+    router: Router,
+    limits: Limits,
+    stopping: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Shared {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        _slot: OwnedSemaphorePermit,
+    ) {
+        if stream.set_nodelay(true).is_err() {
+            return; // the peer has gone
+        }
+        let (activity, mut watched) = watch::channel(Activity::default());
+        let activity = Arc::new(activity);
+        let service = service_fn(|mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let in_flight = InFlight::begin(&activity);
+            let answer = self.router.clone().call(request);
+            async move {
+                let answer: Result<Response<Body>, Infallible> = answer.await;
+                drop(in_flight);
+                answer
+            }
+        });
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+
+        let limits = &self.limits;
+        tokio::select! {
+            ended = &mut connection => return log_end(peer, ended),
+            () = quiet(&mut watched, limits.header_read, limits.idle) => {}
+            () = aged(limits.max_age) => {}
+            () = self.stopping.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = connection => log_end(peer, ended),
+            () = quiet(&mut watched, LINGER, LINGER) => {}
+            () = self.cut.cancelled() => {}
+        }
+    }
+}
+
+fn log_end(peer: SocketAddr, ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        tracing::debug!(%peer, error, "connection ended");
+    }
+}
+
+/// Ends when the connection has had no request in flight for `first` from its beginning, or for `later` since its
+/// last answer.
+async fn quiet(activity: &mut watch::Receiver<Activity>, first: Duration, later: Duration) {
+    loop {
+        let now = *activity.borrow_and_update();
+        let changed = activity.changed();
+        if now.in_flight > 0 {
+            // The sender lives as long as the connection.
+            let _closed = changed.await;
+            continue;
+        }
+        let limit = if now.begun { later } else { first };
+        if tokio::time::timeout(limit, changed).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn aged(max_age: Option<Duration>) {
+    match max_age {
+        Some(age) => tokio::time::sleep(jittered(age)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// `age` less up to a tenth, so that connections opened together are not closed together.
+fn jittered(age: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new().hash_one(()) % 1000;
+    age.saturating_sub(age.mul_f64(0.0001 * f64::from(u16::try_from(random).unwrap_or(0))))
+}
+
+#[derive(Clone, Copy, Default)]
+struct Activity {
+    in_flight: usize,
+    begun: bool,
+}
+
+/// One request in flight, until dropped: a peer that goes away drops its handler.
+struct InFlight(Arc<watch::Sender<Activity>>);
+
+impl InFlight {
+    fn begin(activity: &Arc<watch::Sender<Activity>>) -> Self {
+        activity.send_modify(|now| {
+            now.in_flight = now.in_flight.saturating_add(1);
+            now.begun = true;
+        });
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0
+            .send_modify(|now| now.in_flight = now.in_flight.saturating_sub(1));
+    }
+}

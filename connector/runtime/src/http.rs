@@ -1,0 +1,60 @@
+//! An HTTP server for a router: HTTP/1.1 and HTTP/2 with prior knowledge on one port.
+
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::server::conn::auto;
+use tokio::net::TcpListener;
+
+use crate::connection;
+use crate::shutdown::Shutdown;
+
+/// What a peer may take. Limits on bodies and on the time of a whole request are the router's.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections; more wait in the system's queue until one ends. Default 1,024.
+    pub connections: usize,
+    /// From the connection to its first whole request head, however it dribbles. Default 5 s.
+    pub header_read: Duration,
+    /// From an answer to the next whole request head on the same connection. Default 75 s: longer than the 60 s after
+    /// which common load balancers drop an idle connection, so that they do it first and no request meets a closing
+    /// socket.
+    pub idle: Duration,
+    /// Age at which a connection is closed gracefully, less up to a tenth at random. Default none.
+    pub max_age: Option<Duration>,
+    /// Bytes of a request head. Default 64 KiB.
+    pub head_bytes: usize,
+    /// Requests at once on one HTTP/2 connection. Default 100.
+    pub streams: u32,
+    /// Between the pings on a silent HTTP/2 connection. Default 30 s.
+    pub ping_interval: Duration,
+    /// For the answer to a ping, else the connection is closed. Default 10 s.
+    pub ping_timeout: Duration,
+    /// For the requests in flight once the process stops; then their connections are cut. Default 10 s.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            header_read: Duration::from_secs(5),
+            idle: Duration::from_secs(75),
+            max_age: None,
+            head_bytes: 64 * 1024,
+            streams: 100,
+            ping_interval: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Serves `router` until the process stops, then answers what is in flight, at most for `limits.drain`.
+///
+/// A handler finds the peer's address as `ConnectInfo<SocketAddr>`. Ends when the last connection has ended; an error
+/// in accepting a connection is logged and outlived.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: &Shutdown) {
+    let stop = shutdown.stopping();
+    connection::serve(listener, router, limits, auto::Builder::new, stop).await;
+}
