@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dcr_proto::v1;
 use dcr_proto::v1::connector_service_server::{ConnectorService, ConnectorServiceServer};
+use tokio::time::timeout_at;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, async_trait};
@@ -20,8 +21,7 @@ use crate::wire::{self, Envelope, client, describe, managed, registration, secre
 pub(crate) const LARGEST_MESSAGE: usize = 1024 * 1024;
 /// What a caller that names no deadline gets.
 const USUAL_TIME: Duration = Duration::from_secs(8);
-/// What the connector keeps of the caller's time to bring its own answer home: tonic cuts a handler at the
-/// caller's deadline, and a cut call tells nothing.
+/// What the connector keeps of the caller's time to bring its own answer home.
 const MARGIN: Duration = Duration::from_millis(200);
 
 /// Offers a [`Connector`] as the service of `connector.proto`.
@@ -53,9 +53,14 @@ impl<C: Connector> Served<C> {
     {
         let envelope = envelope(request.metadata());
         let span = tracing::info_span!("rpc", rpc, reference = %envelope.reference);
+        let deadline = envelope.deadline;
         let answer = act(Arc::clone(&self.0), envelope, request.into_inner());
         async {
-            match answer.await {
+            let late = || Fault::new(FaultKind::TimedOut, "the call's time is over");
+            match timeout_at(deadline.instant(), answer)
+                .await
+                .unwrap_or_else(|_| Err(late()))
+            {
                 Ok(answer) => Ok(Response::new(answer)),
                 Err(fault) => {
                     log(&fault);

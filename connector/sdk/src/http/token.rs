@@ -1,0 +1,206 @@
+//! The admin access token: got once for all concurrent callers, renewed before it expires.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Client, Effect, Method};
+use crate::config::read_secret_file;
+use crate::fault::{Fault, FaultKind, Outcome, Reason};
+use crate::model::Deadline;
+
+/// What a token without `expires_in` is taken to live (RFC 6749 section 5.1 only recommends the member).
+const USUAL_LIFE: Duration = Duration::from_secs(60);
+
+/// The connector's own credential: an OAuth client that gets its token by client_credentials (RFC 6749 section 4.4).
+///
+/// The secret's file is read for every token, so a rotated secret needs no restart.
+#[derive(Debug, Clone)]
+pub struct ClientCredentials {
+    /// The token endpoint, as segments below the client's base URL.
+    pub token_endpoint: Vec<String>,
+    /// The OAuth client id.
+    pub client_id: String,
+    /// The file that holds the client secret.
+    pub secret_file: PathBuf,
+    /// The scope to ask for, if any.
+    pub scope: Option<String>,
+    /// The audience to ask for, where the IdP wants one (Auth0).
+    pub audience: Option<String>,
+}
+
+/// Gets tokens and keeps the current one.
+pub(super) struct TokenSource {
+    credentials: ClientCredentials,
+    current: ArcSwapOption<Token>,
+    renewing: Mutex<()>,
+}
+
+/// An access token.
+#[derive(Debug)]
+pub(super) struct Token {
+    value: SecretString,
+    renew_at: Instant,
+    expires_at: Instant,
+}
+
+impl Token {
+    pub(super) fn value(&self) -> &SecretString {
+        &self.value
+    }
+
+    /// The payload of a JWT (RFC 7519), unverified.
+    pub(super) fn claims<T: DeserializeOwned>(&self) -> Option<T> {
+        #[expect(clippy::disallowed_methods, reason = "the claims are read, not shown")]
+        let payload = self.value.expose_secret().split('.').nth(1)?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+    }
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSource")
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TokenSource {
+    pub(super) fn new(credentials: ClientCredentials) -> Self {
+        Self {
+            credentials,
+            current: ArcSwapOption::empty(),
+            renewing: Mutex::new(()),
+        }
+    }
+
+    /// The current token. When it gets old, one caller renews it while the others go on with it.
+    ///
+    /// # Errors
+    /// `Refused` when the IdP does not accept the credential, and what every call can meet.
+    pub(super) async fn current(
+        &self,
+        client: &Client,
+        deadline: Deadline,
+    ) -> Result<Arc<Token>, Fault> {
+        let Some(token) = self
+            .current
+            .load_full()
+            .filter(|t| Instant::now() < t.expires_at)
+        else {
+            return self.renew(client, None, deadline).await;
+        };
+        if Instant::now() < token.renew_at {
+            return Ok(token);
+        }
+        let Ok(_renewing) = self.renewing.try_lock() else {
+            return Ok(token);
+        };
+        match self.fetch(client, deadline).await {
+            Ok(fresh) => Ok(fresh),
+            Err(fault) => {
+                tracing::warn!(
+                    "the access token could not be renewed, the old one still works: {fault}"
+                );
+                Ok(token)
+            }
+        }
+    }
+
+    /// A token other than `refused`, which the IdP has not accepted.
+    pub(super) async fn renewed(
+        &self,
+        client: &Client,
+        refused: &Arc<Token>,
+        deadline: Deadline,
+    ) -> Result<Arc<Token>, Fault> {
+        self.renew(client, Some(refused), deadline).await
+    }
+
+    async fn renew(
+        &self,
+        client: &Client,
+        refused: Option<&Arc<Token>>,
+        deadline: Deadline,
+    ) -> Result<Arc<Token>, Fault> {
+        let Ok(_renewing) = timeout_at(deadline.instant(), self.renewing.lock()).await else {
+            let message = "no access token was to be had in time; nothing was sent";
+            return Err(Fault::new(FaultKind::Unavailable { after: None }, message)
+                .reason(Reason::TimedOut));
+        };
+        // Whoever had the lock before may have done the work.
+        let usable = |token: &Arc<Token>| {
+            Instant::now() < token.expires_at && refused.is_none_or(|r| !Arc::ptr_eq(token, r))
+        };
+        match self.current.load_full().filter(usable) {
+            Some(token) => Ok(token),
+            None => self.fetch(client, deadline).await,
+        }
+    }
+
+    async fn fetch(&self, client: &Client, deadline: Deadline) -> Result<Arc<Token>, Fault> {
+        #[derive(Deserialize)]
+        struct Grant {
+            access_token: SecretString,
+            expires_in: Option<u64>,
+        }
+        let credentials = &self.credentials;
+        let refused = |message: String| {
+            Fault::new(FaultKind::Refused, message).reason(Reason::IdpCredentialRefused)
+        };
+        let secret = read_secret_file(&credentials.secret_file)
+            .map_err(|problem| refused(format!("the connector's own secret: {problem}")))?;
+        #[expect(clippy::disallowed_methods, reason = "the form carries the secret")]
+        let mut form = vec![
+            ("grant_type", "client_credentials".to_owned()),
+            ("client_id", credentials.client_id.clone()),
+            ("client_secret", secret.expose_secret().to_owned()),
+        ];
+        form.extend(credentials.scope.clone().map(|scope| ("scope", scope)));
+        form.extend(
+            credentials
+                .audience
+                .clone()
+                .map(|audience| ("audience", audience)),
+        );
+        let endpoint: Vec<_> = credentials
+            .token_endpoint
+            .iter()
+            .map(String::as_str)
+            .collect();
+        let asked_at = Instant::now();
+        let answer = client
+            .request(Effect::Reads, Method::POST, &endpoint)
+            .form(form)
+            .send_anonymously(deadline)
+            .await
+            // Whatever the token endpoint did, nothing was done to a client.
+            .map_err(|fault| fault.outcome(Outcome::NotApplied))?;
+        let answer = match answer.status() {
+            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                return Err(refused(answer.fault().message().to_owned()));
+            }
+            _ => answer.expect(&[StatusCode::OK])?,
+        };
+        let grant: Grant = answer.json()?;
+        let life = grant.expires_in.map_or(USUAL_LIFE, Duration::from_secs);
+        let token = Arc::new(Token {
+            value: grant.access_token,
+            renew_at: asked_at + life.mul_f32(0.8),
+            expires_at: asked_at + life.saturating_sub(Duration::from_secs(1)),
+        });
+        self.current.store(Some(Arc::clone(&token)));
+        Ok(token)
+    }
+}

@@ -1,0 +1,468 @@
+//! A [`Connector`] made of an [`Idp`]: what no team can forget.
+//!
+//! Every call about an existing client goes the same way: lock the client, find it, judge whose it is, act. Every
+//! mutation runs as a task of its own, see `operations`. What the IdP answers is checked here before it is
+//! delivered; what Konnect could not keep is undone.
+
+mod locks;
+mod operations;
+mod ownership;
+mod shared;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio_util::task::TaskTracker;
+
+use self::locks::Locks;
+use self::operations::Operations;
+use self::ownership::DeleteAs;
+pub use self::ownership::Imported;
+pub use self::shared::Owned;
+use self::shared::Shared;
+use crate::Connector;
+use crate::fault::{Fault, FaultKind, Outcome, Reason, Violations};
+use crate::idp::{Created, Idp};
+use crate::mark::{Made, Mark, Marked};
+use crate::model::{
+    Abort, AbortTarget, AddedSecret, Adjustment, Call, Caller, ClientId, ClientSecret,
+    ClientUpdate, ConnectorInfo, CreatedClient, Deadline, Deletion, Field, Finding, Malformed,
+    ManagedClients, NewClient, OperationId, Origin, Page, Registration, RegistrationChange,
+    Removal, RotatedSecret, SecretId, SecretMetadata,
+};
+
+/// How many additions to the contract this SDK knows.
+const CONTRACT_MINOR: u32 = 0;
+/// A create that starts with less than this would be cut by its caller more often than not.
+const TIME_TO_CREATE: Duration = Duration::from_secs(3);
+/// How long undoing may take; nobody waits for it.
+const TIME_TO_UNDO: Duration = Duration::from_secs(30);
+/// Older operations are not aborted: what they made has long been delivered.
+const OLDEST_ABORT: Duration = Duration::from_secs(15 * 60);
+
+/// The [`Connector`] of an [`Idp`].
+pub struct Managed<I> {
+    shared: Arc<Shared<I>>,
+}
+
+impl<I: Idp> fmt::Debug for Managed<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Managed")
+            .field("idp", &I::NAME)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<I: Idp> Managed<I> {
+    /// Wraps an IdP; must be called within a tokio runtime. The drain waits for `tracker`.
+    pub fn new(idp: I, imported: Imported, tracker: TaskTracker) -> Self {
+        let operations = Operations::new(tracker);
+        Self {
+            shared: Arc::new(Shared {
+                idp,
+                imported,
+                locks: Locks::default(),
+                operations,
+            }),
+        }
+    }
+
+    /// Runs a mutation of an existing client as a task of its own; its result needs no undo.
+    async fn detached<T, Fut>(
+        &self,
+        call: &Call,
+        client_id: &ClientId,
+        act: impl FnOnce(Arc<Shared<I>>, Call, ClientId) -> Fut,
+    ) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        Fut: Future<Output = Result<T, Fault>> + Send + 'static,
+    {
+        let operations = &self.shared.operations;
+        let act = act(Arc::clone(&self.shared), call.clone(), client_id.clone());
+        let keep = operations.clone();
+        let task = async move { act.await.map(|value| keep.plain(value)) };
+        operations.run(call.deadline, task).await
+    }
+
+    /// Writes the caller's mark into a client that bears none, so that it is served from now on.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such client or it is the connector's own credential, `Conflict` when it bears a
+    /// mark already, and what every call can meet.
+    pub async fn adopt(
+        &self,
+        caller: &Caller,
+        client_id: &ClientId,
+        made: Made,
+        deadline: Deadline,
+    ) -> Result<(), Fault> {
+        let shared = &self.shared;
+        let locked = shared.locks.lock(client_id.as_str(), deadline).await?;
+        let found = shared
+            .idp
+            .find(deadline, client_id)
+            .await?
+            .ok_or_else(Fault::no_such_client)?;
+        if shared.idp.own_credential() == Some(client_id.as_str()) {
+            return Err(Fault::no_such_client()
+                .saying("This client is the connector's own credential and is never served."));
+        }
+        match &found.mark {
+            Marked::No => {}
+            Marked::Yes(mark) => {
+                let whose = format!(
+                    "The client bears the mark of installation {}, provider {} already.",
+                    mark.caller.installation, mark.caller.provider_id
+                );
+                return Err(Fault::new(FaultKind::Conflict, whose.clone()).saying(&whose));
+            }
+            Marked::Damaged => {
+                let how = "The client bears a damaged mark: remove its dcr_… attributes first.";
+                return Err(Fault::new(FaultKind::Conflict, how).saying(how));
+            }
+        }
+        let owned = Owned::new(client_id.as_str(), found, locked);
+        let operation_id = OperationId::generate();
+        let mark = Mark {
+            caller: caller.clone(),
+            operation_id,
+            made,
+            probe: false,
+        };
+        shared.idp.write_mark(deadline, &owned, &mark).await
+    }
+}
+
+/// What Konnect can take of what an IdP created.
+fn deliverable(created: Created) -> Result<CreatedClient, Malformed> {
+    Ok(CreatedClient {
+        client_id: ClientId::parse(&created.client_id)?,
+        secret: ClientSecret::parse(created.secret)?,
+        secret_id: created
+            .secret_id
+            .as_deref()
+            .map(SecretId::parse)
+            .transpose()?,
+        issued_at: created.issued_at,
+        secret_expires_at: created.secret_expires_at,
+        adjustments: created.adjustments,
+    })
+}
+
+fn unusable(what: &str, rule: &Malformed) -> Fault {
+    Fault::internal(format!(
+        "the identity provider's answer is of no use to Konnect: {what} {rule}"
+    ))
+    .reason(Reason::IdpAnswerUnusable)
+    .saying("The identity provider answered with an id or secret that Konnect cannot keep.")
+}
+
+fn checked_secret(
+    secret: SecretString,
+    secret_id: Option<&str>,
+) -> Result<(ClientSecret, Option<SecretId>), Fault> {
+    let secret = ClientSecret::parse(secret).map_err(|m| unusable("the secret", &m))?;
+    let secret_id = secret_id.map(SecretId::parse).transpose();
+    Ok((
+        secret,
+        secret_id.map_err(|m| unusable("the secret's id", &m))?,
+    ))
+}
+
+impl<I: Idp> Connector for Managed<I> {
+    async fn describe(&self, _deadline: Deadline) -> Result<ConnectorInfo, Fault> {
+        let traits = self.shared.idp.traits();
+        Ok(ConnectorInfo {
+            name: I::NAME.to_owned(),
+            version: I::VERSION.to_owned(),
+            contract_minor: CONTRACT_MINOR,
+            capabilities: traits.capabilities,
+            max_secrets: traits.max_secrets,
+            settle_after: traits.settle_after,
+        })
+    }
+
+    async fn check(&self, deadline: Deadline) -> Result<Vec<Finding>, Fault> {
+        let mut findings = self.shared.idp.check(deadline).await;
+        findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+        Ok(findings)
+    }
+
+    async fn create_client(
+        &self,
+        call: &Call,
+        operation: OperationId,
+        client: NewClient,
+    ) -> Result<CreatedClient, Fault> {
+        if call.deadline.remaining() < TIME_TO_CREATE {
+            let message = "too little time was left to create a client; nothing was sent";
+            return Err(Fault::new(FaultKind::Unavailable { after: None }, message)
+                .reason(Reason::TimedOut));
+        }
+        let shared = Arc::clone(&self.shared);
+        let (caller, deadline) = (call.caller.clone(), call.deadline);
+        let task = async move {
+            let (made, probe) = (Made::ByUs, client.probe);
+            let mark = Mark {
+                caller: caller.clone(),
+                operation_id: operation,
+                made,
+                probe,
+            };
+            let created = shared.idp.create(deadline, &mark, &client).await?;
+            match deliverable(created) {
+                Ok(created) => {
+                    let undoing = Arc::clone(&shared);
+                    let undo = async move { undoing.undo_undelivered(caller, operation).await };
+                    Ok(shared.operations.armed(created, undo))
+                }
+                Err(rule) => {
+                    let fault = unusable("the client id or secret", &rule);
+                    let time = Deadline::after(TIME_TO_UNDO);
+                    match shared.undo_create(&caller, operation, time).await {
+                        Ok(true) => Err(fault.outcome(Outcome::NotApplied)),
+                        Ok(false) => Err(fault),
+                        Err(undo) => {
+                            tracing::error!(%operation, "a client could not be removed again: {undo}");
+                            Err(fault)
+                        }
+                    }
+                }
+            }
+        };
+        self.shared.operations.run(call.deadline, task).await
+    }
+
+    async fn delete_client(
+        &self,
+        call: &Call,
+        _operation: OperationId,
+        client_id: &ClientId,
+    ) -> Result<Deletion, Fault> {
+        self.detached(call, client_id, |shared, call, client_id| async move {
+            let Some((owned, standing)) = shared.judge(&call, &client_id).await? else {
+                return Ok(Deletion::Absent);
+            };
+            let deletion = match standing.may_be_deleted()? {
+                DeleteAs::Deleted => {
+                    shared.idp.delete(call.deadline, &owned).await?;
+                    Deletion::Deleted
+                }
+                DeleteAs::LeftInPlace => {
+                    tracing::info!(%client_id, "a client that the bridge did not make is left in place");
+                    Deletion::LeftInPlace
+                }
+            };
+            Ok(deletion)
+        })
+        .await
+    }
+
+    async fn rotate_client_secret(
+        &self,
+        call: &Call,
+        _operation: OperationId,
+        client_id: &ClientId,
+    ) -> Result<RotatedSecret, Fault> {
+        self.detached(call, client_id, |shared, call, client_id| async move {
+            let owned = shared.own(&call, &client_id).await?;
+            let rotated = shared.idp.rotate_secret(call.deadline, &owned).await?;
+            let (secret, secret_id) = checked_secret(rotated.secret, rotated.secret_id.as_deref())?;
+            let expires_at = rotated.expires_at;
+            Ok(RotatedSecret {
+                secret,
+                secret_id,
+                expires_at,
+            })
+        })
+        .await
+    }
+
+    async fn list_client_secrets(
+        &self,
+        call: &Call,
+        client_id: &ClientId,
+    ) -> Result<Vec<SecretMetadata>, Fault> {
+        let owned = self.shared.own(call, client_id).await?;
+        self.shared.idp.list_secrets(call.deadline, &owned).await
+    }
+
+    async fn add_client_secret(
+        &self,
+        call: &Call,
+        operation: OperationId,
+        client_id: &ClientId,
+    ) -> Result<AddedSecret, Fault> {
+        let (shared, call, client_id) = (Arc::clone(&self.shared), call.clone(), client_id.clone());
+        let deadline = call.deadline;
+        let task = async move {
+            let owned = shared.own(&call, &client_id).await?;
+            let added = shared
+                .idp
+                .add_secret(call.deadline, &owned, operation)
+                .await?;
+            drop(owned);
+            let secret_id =
+                SecretId::parse(&added.secret_id).map_err(|m| unusable("the secret's id", &m))?;
+            let undo = {
+                let (shared, secret_id) = (Arc::clone(&shared), secret_id.clone());
+                async move { shared.undo_added(call, client_id, secret_id).await }
+            };
+            match ClientSecret::parse(added.secret) {
+                Ok(secret) => {
+                    let (created_at, expires_at) = (added.created_at, added.expires_at);
+                    let added = AddedSecret {
+                        secret_id,
+                        secret,
+                        created_at,
+                        expires_at,
+                    };
+                    Ok(shared.operations.armed(added, undo))
+                }
+                Err(rule) => {
+                    undo.await;
+                    Err(unusable("the secret", &rule))
+                }
+            }
+        };
+        self.shared.operations.run(deadline, task).await
+    }
+
+    async fn remove_client_secret(
+        &self,
+        call: &Call,
+        _operation: OperationId,
+        client_id: &ClientId,
+        secret_id: &SecretId,
+    ) -> Result<Removal, Fault> {
+        let secret_id = secret_id.clone();
+        self.detached(call, client_id, |shared, call, client_id| async move {
+            let owned = shared.own(&call, &client_id).await?;
+            shared
+                .idp
+                .remove_secret(call.deadline, &owned, &secret_id)
+                .await
+        })
+        .await
+    }
+
+    async fn update_client(
+        &self,
+        call: &Call,
+        _operation: OperationId,
+        client_id: &ClientId,
+        update: ClientUpdate,
+    ) -> Result<Vec<Adjustment>, Fault> {
+        self.detached(call, client_id, |shared, call, client_id| async move {
+            let owned = shared.own(&call, &client_id).await?;
+            shared.idp.update(call.deadline, &owned, &update).await
+        })
+        .await
+    }
+
+    async fn add_registration(
+        &self,
+        call: &Call,
+        _operation: OperationId,
+        client_id: &ClientId,
+        registration: Registration,
+        origin: Origin,
+    ) -> Result<RegistrationChange, Fault> {
+        self.detached(call, client_id, |shared, call, client_id| async move {
+            let owned = shared.own(&call, &client_id).await?;
+            if !shared.idp.maps(&registration) {
+                return Ok(RegistrationChange::NotMapped);
+            }
+            let mut after = owned.registrations().clone();
+            after.insert(registration.clone());
+            // Asked of the IdP even when it is recorded: an earlier attempt may have ended halfway.
+            let register =
+                shared
+                    .idp
+                    .register(call.deadline, &owned, &registration, &after, &origin);
+            let change = if register.await? {
+                RegistrationChange::Changed
+            } else {
+                RegistrationChange::Unchanged
+            };
+            Ok(change)
+        })
+        .await
+    }
+
+    async fn remove_registration(
+        &self,
+        call: &Call,
+        _operation: OperationId,
+        client_id: &ClientId,
+        registration: Registration,
+        _origin: Origin,
+    ) -> Result<RegistrationChange, Fault> {
+        self.detached(call, client_id, |shared, call, client_id| async move {
+            let owned = shared.own(&call, &client_id).await?;
+            // What was recorded counts, also where Konnect names another audience now.
+            let Some(recorded) = owned.registrations().of(&registration.entity) else {
+                let mapped = shared.idp.maps(&registration);
+                let nothing = RegistrationChange::NotMapped;
+                let change = if mapped {
+                    RegistrationChange::Unchanged
+                } else {
+                    nothing
+                };
+                return Ok(change);
+            };
+            let mut after = owned.registrations().clone();
+            after.remove(&registration.entity);
+            shared
+                .idp
+                .unregister(call.deadline, &owned, &recorded, &after)
+                .await?;
+            Ok(RegistrationChange::Changed)
+        })
+        .await
+    }
+
+    async fn abort_operation(
+        &self,
+        call: &Call,
+        operation: OperationId,
+        target: AbortTarget,
+    ) -> Result<Abort, Fault> {
+        if operation.age() > OLDEST_ABORT {
+            let mut v = Violations::default();
+            v.note(Field::Operation, "must not be older than 15 minutes");
+            return Err(v.into_fault());
+        }
+        if let AbortTarget::AddSecret(_) = target {
+            // Only the task that made a secret knows its id, and that task undoes it by itself.
+            return Ok(Abort::Cannot);
+        }
+        let (shared, caller, deadline) =
+            (Arc::clone(&self.shared), call.caller.clone(), call.deadline);
+        let settle_after = shared.idp.traits().settle_after;
+        let task = async move {
+            if shared.undo_create(&caller, operation, deadline).await? {
+                return Ok(shared.operations.plain(Abort::Undone));
+            }
+            // The abort may have overtaken a late commit.
+            let later = Arc::clone(&shared);
+            shared.operations.spawn(async move {
+                tokio::time::sleep(settle_after).await;
+                later.undo_undelivered(caller, operation).await;
+            });
+            Ok(shared.operations.plain(Abort::Accepted))
+        };
+        self.shared.operations.run(call.deadline, task).await
+    }
+
+    async fn list_managed_clients(&self, call: &Call, page: Page) -> Result<ManagedClients, Fault> {
+        self.shared
+            .idp
+            .list_marked(call.deadline, &call.caller.installation, &page)
+            .await
+    }
+}

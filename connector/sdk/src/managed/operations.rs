@@ -1,0 +1,207 @@
+//! Detached operations: what has begun is finished or undone, whoever stops waiting for it.
+//!
+//! A handler only waits. When its caller goes, the task goes on, for it alone will see the IdP's answer; when nobody
+//! takes the result, the result undoes itself. The undo is armed *inside* the value: a channel's successful send does
+//! not prove that anybody received.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Instrument;
+
+use crate::fault::{Fault, FaultKind};
+use crate::model::Deadline;
+
+type Undo = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs mutating operations as tasks of their own, and keeps count of them for the drain.
+#[derive(Debug, Clone)]
+pub(super) struct Operations {
+    tracker: TaskTracker,
+    runtime: Handle,
+}
+
+impl Operations {
+    /// Must be called within a tokio runtime; the drain waits for the tracker.
+    pub(super) fn new(tracker: TaskTracker) -> Self {
+        Self {
+            tracker,
+            runtime: Handle::current(),
+        }
+    }
+
+    /// Runs an operation to its end and waits for it until the deadline.
+    ///
+    /// # Errors
+    /// The operation's own, or `TimedOut` with UNKNOWN when the deadline passes first.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        operation: impl Future<Output = Result<Armed<T>, Fault>> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (give, take) = oneshot::channel();
+        let task = async move {
+            // Not sent, or sent and not received: either way the value is dropped, and undoes itself.
+            let _ = give.send(operation.await);
+        };
+        self.spawn(task);
+        match timeout_at(deadline.instant(), take).await {
+            Ok(Ok(result)) => result.map(Armed::take),
+            Ok(Err(_)) => Err(Fault::internal(
+                "the operation's task ended without a result",
+            )),
+            Err(_) => {
+                let message =
+                    "the identity provider did not answer in time; its answer is still waited for";
+                Err(Fault::new(FaultKind::TimedOut, message))
+            }
+        }
+    }
+
+    /// Runs a task that the drain waits for.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.tracker.track_future(task.in_current_span());
+        drop(self.runtime.spawn(task));
+    }
+
+    /// A result that needs no undo.
+    pub(super) fn plain<T>(&self, value: T) -> Armed<T> {
+        self.arm(value, None)
+    }
+
+    /// A result that is undone unless it is taken.
+    pub(super) fn armed<T>(
+        &self,
+        value: T,
+        undo: impl Future<Output = ()> + Send + 'static,
+    ) -> Armed<T> {
+        self.arm(value, Some(Box::pin(undo)))
+    }
+
+    fn arm<T>(&self, value: T, undo: Option<Undo>) -> Armed<T> {
+        let token = self.tracker.token();
+        Armed {
+            value,
+            guard: Guard {
+                undo,
+                operations: self.clone(),
+                _token: token,
+            },
+        }
+    }
+}
+
+/// A result that undoes itself when it is dropped instead of taken.
+#[derive(Debug)]
+pub(super) struct Armed<T> {
+    value: T,
+    guard: Guard,
+}
+
+/// The token keeps the drain waiting from the result's birth to the end of its undoing.
+struct Guard {
+    undo: Option<Undo>,
+    operations: Operations,
+    _token: TaskTrackerToken,
+}
+
+impl<T> Armed<T> {
+    fn take(mut self) -> T {
+        self.guard.undo = None;
+        self.value
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(undo) = self.undo.take() {
+            // May run outside the runtime: hence the stored handle.
+            self.operations.spawn(undo);
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("armed", &self.undo.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn undoing(operations: &Operations) -> (Armed<u8>, Arc<AtomicBool>) {
+        let undone = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&undone);
+        (
+            operations.armed(7, async move { flag.store(true, Ordering::SeqCst) }),
+            undone,
+        )
+    }
+
+    async fn settled(tracker: &TaskTracker) {
+        tracker.close();
+        tracker.wait().await;
+    }
+
+    #[tokio::test]
+    async fn a_result_that_is_taken_is_not_undone() {
+        let tracker = TaskTracker::new();
+        let operations = Operations::new(tracker.clone());
+        let (armed, undone) = undoing(&operations);
+        let soon = Deadline::after(Duration::from_secs(5));
+        assert_eq!(operations.run(soon, async { Ok(armed) }).await.unwrap(), 7);
+        settled(&tracker).await;
+        assert!(!undone.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_result_that_comes_too_late_is_undone_and_the_drain_waits_for_that() {
+        let tracker = TaskTracker::new();
+        let operations = Operations::new(tracker.clone());
+        let (armed, undone) = undoing(&operations);
+        let late = async move {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            Ok(armed)
+        };
+        let fault = operations
+            .run(Deadline::after(Duration::from_secs(1)), late)
+            .await
+            .unwrap_err();
+        assert_eq!(fault.kind(), &FaultKind::TimedOut);
+        assert!(!undone.load(Ordering::SeqCst));
+        settled(&tracker).await;
+        assert!(undone.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_result_whose_caller_has_gone_is_undone() {
+        let tracker = TaskTracker::new();
+        let operations = Operations::new(tracker.clone());
+        let (armed, undone) = undoing(&operations);
+        let (go, wait) = oneshot::channel::<()>();
+        let slow = async move {
+            let _ = wait.await;
+            Ok(armed)
+        };
+        let waiting = operations.run(Deadline::after(Duration::from_secs(60)), slow);
+        let gone = tokio::time::timeout(Duration::from_millis(1), waiting).await;
+        assert!(gone.is_err());
+        go.send(()).unwrap();
+        settled(&tracker).await;
+        assert!(undone.load(Ordering::SeqCst));
+    }
+}
