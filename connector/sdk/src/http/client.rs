@@ -281,14 +281,12 @@ impl Request<'_> {
 
     /// Sends this as JSON.
     pub fn json(mut self, body: &impl Serialize) -> Self {
-        self.body = Body::Json(match serde_json::to_vec(body) {
-            Ok(bytes) => bytes.into(),
-            Err(_) => {
-                let message = "a request for the identity provider is no JSON";
-                self.url = Err(Fault::internal(message));
-                bytes::Bytes::new()
-            }
-        });
+        let bytes = serde_json::to_vec(body);
+        if bytes.is_err() {
+            let message = "a request for the identity provider is no JSON";
+            self.url = Err(Fault::internal(message));
+        }
+        self.body = Body::Json(bytes.unwrap_or_default().into());
         self
     }
 
