@@ -1,1 +1,32 @@
-//! dcr-tests
+//! The system from outside: what plays Konnect, stands between a connector and its IdP, starts the bridge and
+//! searches what it printed.
+//!
+//! Nothing here reads the bridge's own structs: Konnect's schemas are rebuilt from its published contract, and
+//! what reached an IdP is what a proxy saw. A helper that finds something wrong panics with the place of the call.
+
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness has nobody to report to but the test: it panics, and the test fails"
+)]
+
+pub mod folder;
+pub mod http;
+pub mod konnect;
+pub mod planted;
+pub mod process;
+pub mod proxy;
+pub mod raw;
+pub mod schema;
+pub mod stand_in;
+pub mod token;
+
+mod rules;
+
+pub use folder::Folder;
+pub use http::{Answer, Http};
+pub use konnect::{Konnect, Refusal, Reply};
+pub use planted::Planted;
+pub use process::Process;
+pub use proxy::{Exchange, Mishap, Proxy};

@@ -1,0 +1,119 @@
+//! HTTP requests as a stranger sends them: no retry, no redirect, no path made nicer on the way.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+/// Longer than anything the bridge may take; who waits so long waits for nothing.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// A header's value, when it is there once and is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut all = self.headers.get_all(name).iter();
+        let one = all.next()?.to_str().ok()?;
+        all.next().is_none().then_some(one)
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    #[must_use]
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        match serde_json::from_slice(&self.body) {
+            Ok(value) => value,
+            Err(e) => panic!("{} with no JSON ({e}): {}", self.status, self.text()),
+        }
+    }
+}
+
+/// A client with connections that are kept open; each failed one is a failure.
+#[derive(Debug, Clone)]
+pub struct Http(Client<HttpConnector, Full<Bytes>>);
+
+impl Http {
+    /// Makes one.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self(
+            Client::builder(TokioExecutor::new())
+                .retry_canceled_requests(false)
+                .build(connector),
+        )
+    }
+
+    /// Sends a request and reads the answer to its end.
+    ///
+    /// # Errors
+    /// A sentence, when there was no whole answer within [`PATIENCE`].
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
+        let exchange = async {
+            let answer = self.0.request(request).await.map_err(|e| say(&e))?;
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await.map_err(|e| say(&e))?.to_bytes();
+            Ok(Answer {
+                status: head.status,
+                headers: head.headers,
+                body,
+            })
+        };
+        match tokio::time::timeout(PATIENCE, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+        }
+    }
+
+    /// Gets a page; for probes, metrics and discovery documents.
+    ///
+    /// # Errors
+    /// A sentence, when there was no whole answer.
+    pub async fn get(&self, url: &str) -> Result<Answer, String> {
+        let request = Request::get(url)
+            .body(Full::default())
+            .map_err(|e| say(&e))?;
+        self.send(request).await
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An error with everything behind it.
+fn say(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,202 @@
+//! What holds for every answer to Konnect, whatever was asked.
+
+use http::StatusCode;
+
+use crate::http::Answer;
+use crate::schema::ErrorBody;
+
+/// The only headers that leave the bridge. `connection` and `allow` come with a last answer and a 405.
+const HEADERS: [&str; 8] = [
+    "allow",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "retry-after",
+    "x-content-type-options",
+];
+/// The statuses that the bridge answers with.
+const STATUSES: [u16; 14] = [
+    200, 201, 204, 400, 401, 404, 405, 409, 413, 429, 500, 502, 503, 504,
+];
+/// What would tell Konnect about the machines behind the bridge.
+const MACHINES: [&str; 8] = [
+    "://",
+    "127.0.0.1",
+    "[::1]",
+    "localhost",
+    "0.0.0.0",
+    "tonic",
+    "hyper",
+    "transport error",
+];
+
+/// Everything that is wrong with an answer. `confidential` may not be in it at all.
+pub(crate) fn broken(answer: &Answer, confidential: &[String]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let status = answer.status;
+    if !STATUSES.contains(&status.as_u16()) {
+        wrong.push(format!("status {status} is not one of the bridge's"));
+    }
+    if answer.header("cache-control") != Some("no-store") {
+        wrong.push("Cache-Control is not no-store".to_owned());
+    }
+    for name in answer
+        .headers
+        .keys()
+        .filter(|n| !HEADERS.contains(&n.as_str()))
+    {
+        wrong.push(format!("header {name} is not one of the bridge's"));
+    }
+    let content_type = answer.header("content-type");
+    match (answer.body.is_empty(), content_type) {
+        (true, None) | (false, Some("application/json")) => {}
+        (empty, found) => wrong.push(format!("content type {found:?}, body empty: {empty}")),
+    }
+    if status == StatusCode::NO_CONTENT && !answer.body.is_empty() {
+        wrong.push("a 204 has a body".to_owned());
+    }
+    let text = answer.text();
+    for secret in confidential.iter().filter(|s| text.contains(s.as_str())) {
+        wrong.push(format!(
+            "the body holds a planted text of {} bytes",
+            secret.len()
+        ));
+    }
+    for (name, value) in &answer.headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        if confidential.iter().any(|s| value.contains(s.as_str())) {
+            wrong.push(format!("header {name} holds a planted text"));
+        }
+    }
+    if status.is_client_error() || status.is_server_error() {
+        wrong.extend(broken_error(answer, &text));
+    }
+    let wait = answer.header("retry-after").map(str::parse::<u64>);
+    match wait {
+        Some(Ok(1..=60)) => {}
+        Some(_) => wrong.push("Retry-After is not 1 to 60 seconds".to_owned()),
+        None if status == StatusCode::SERVICE_UNAVAILABLE
+            || status == StatusCode::TOO_MANY_REQUESTS =>
+        {
+            wrong.push(format!("{status} without one Retry-After"));
+        }
+        None => {}
+    }
+    wrong
+}
+
+fn broken_error(answer: &Answer, text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    match serde_json::from_slice::<ErrorBody>(&answer.body) {
+        Err(e) => wrong.push(format!(
+            "the body of an error does not fit the schema ({e}): {text}"
+        )),
+        Ok(body) => {
+            let legal = |c: char| c.is_ascii_lowercase() || c == '_';
+            if body.error.is_empty() || !body.error.chars().all(legal) {
+                wrong.push(format!("error {:?} is no word for programs", body.error));
+            }
+            if reference(&body.error_description).is_none() {
+                wrong.push(format!("no reference in {:?}", body.error_description));
+            }
+            if body.error_description.contains(char::is_control) {
+                wrong.push(format!(
+                    "control characters in {:?}",
+                    body.error_description
+                ));
+            }
+        }
+    }
+    for machine in MACHINES.iter().filter(|machine| text.contains(*machine)) {
+        wrong.push(format!("an error names {machine:?}: {text}"));
+    }
+    wrong
+}
+
+/// The name of the call in the logs, which every description ends with.
+pub(crate) fn reference(description: &str) -> Option<&str> {
+    let (_, id) = description.rsplit_once("Reference: ")?;
+    let id = id.trim_end_matches('.');
+    (id.len() >= 8 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ERROR: &str =
+        r#"{"error":"no_such_client","error_description":"Gone. Reference: 01890a5dac96774b"}"#;
+
+    fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: headers.collect(),
+            body: body.as_bytes().into(),
+        }
+    }
+
+    const GOOD: [(&str, &str); 2] = [
+        ("cache-control", "no-store"),
+        ("content-type", "application/json"),
+    ];
+
+    #[test]
+    fn what_is_right_breaks_no_rule() {
+        for right in [
+            answer(201, &GOOD, "{}"),
+            answer(204, &GOOD[..1], ""),
+            answer(404, &GOOD, ERROR),
+            answer(503, &[GOOD[0], GOOD[1], ("retry-after", "5")], ERROR),
+        ] {
+            assert_eq!(
+                broken(&right, &["hunter2".to_owned()]),
+                Vec::<String>::new()
+            );
+        }
+    }
+
+    #[test]
+    fn each_rule_can_be_broken() {
+        let leaky = r#"{"error":"x","error_description":"http://idp/ said no. Reference: 01890a5dac96774b"}"#;
+        let nameless = r#"{"error":"x","error_description":"No."}"#;
+        let list = r#"{"error":"x","error_description":["No. Reference: 01890a5dac96774b"]}"#;
+        let more =
+            r#"{"error":"x","error_description":"No. Reference: 01890a5dac96774b","status":1}"#;
+        for (wrong, why) in [
+            (answer(302, &GOOD, "{}"), "status"),
+            (answer(201, &GOOD[1..], "{}"), "no-store"),
+            (answer(201, &[GOOD[0], GOOD[0], GOOD[1]], "{}"), "no-store"),
+            (
+                answer(201, &[GOOD[0], GOOD[1], ("server", "x")], "{}"),
+                "header server",
+            ),
+            (answer(201, &GOOD[..1], "{}"), "content type"),
+            (
+                answer(201, &[GOOD[0], ("content-type", "text/plain")], "{}"),
+                "content type",
+            ),
+            (
+                answer(201, &GOOD, r#"{"client_secret":"hunter2"}"#),
+                "planted",
+            ),
+            (answer(404, &GOOD[..1], ""), "schema"),
+            (answer(404, &GOOD, nameless), "no reference"),
+            (answer(404, &GOOD, list), "schema"),
+            (answer(404, &GOOD, more), "schema"),
+            (answer(404, &GOOD, leaky), "names"),
+            (answer(503, &GOOD, ERROR), "Retry-After"),
+            (
+                answer(503, &[GOOD[0], GOOD[1], ("retry-after", "61")], ERROR),
+                "Retry-After",
+            ),
+        ] {
+            let found = broken(&wrong, &["hunter2".to_owned()]).join("; ");
+            assert!(found.contains(why), "{why:?} was not found in: {found}");
+        }
+    }
+}
