@@ -1,1 +1,27 @@
-//! dcr-gateway
+//! Konnect's HTTP in, connectors out: the stateless edge of the DCR bridge.
+//!
+//! A call goes `routes` (whose is it, what does it ask) → `konnect` (its body, as the model) → `guard` (no client
+//! orphaned) → the provider's connector, and back; what fails becomes text in `reply`. [`serve_on`] runs a whole
+//! gateway on given sockets, [`router`] is the same without sockets.
+
+pub mod check;
+pub mod config;
+
+mod cli;
+mod guard;
+mod keys;
+mod konnect;
+mod metrics;
+mod path;
+mod providers;
+mod record;
+mod reply;
+mod routes;
+mod serve;
+
+pub use cli::run;
+pub use config::{Config, ProviderConfig};
+pub use keys::{ApiKey, KeyHash, generate as generate_key};
+pub use providers::ProviderPath;
+pub use routes::router;
+pub use serve::{StartError, serve, serve_on};

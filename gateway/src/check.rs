@@ -1,0 +1,256 @@
+//! `check`: is the configuration right, and does every connector and its identity provider answer as they should?
+
+use std::fmt;
+use std::time::Duration;
+
+use dcr_contract::model::{ConnectorInfo, Deadline, Severity};
+use dcr_contract::{Connector, Remote};
+use jiff::{Timestamp, ToSpan as _};
+use tokio::task::JoinSet;
+
+use crate::config::{Config, Loaded, ProviderConfig};
+
+/// For each question to a connector.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// One line of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Whom it is about; `-` for the gateway itself.
+    pub provider: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable name, UPPER_SNAKE.
+    pub code: String,
+    /// What was found, and what to do.
+    pub sentence: String,
+}
+
+/// What was found, displayed as a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings(pub Vec<Row>);
+
+impl Findings {
+    /// Whether something is wrong; warnings are not.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(|row| row.severity == Severity::Error)
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = |title: &str, cell: fn(&Row) -> &str| {
+            self.0
+                .iter()
+                .map(|row| cell(row).len())
+                .chain([title.len()])
+                .max()
+                .unwrap_or_default()
+        };
+        let provider = width("PROVIDER", |row| &row.provider);
+        let code = width("CODE", |row| &row.code);
+        write!(
+            f,
+            "{:provider$}  {:8}  {:code$}  FINDING",
+            "PROVIDER", "SEVERITY", "CODE"
+        )?;
+        for row in &self.0 {
+            let severity = severity(row.severity);
+            write!(
+                f,
+                "\n{:provider$}  {severity:8}  {:code$}  {}",
+                row.provider, row.code, row.sentence
+            )?;
+        }
+        Ok(())
+    }
+}
+
+const fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Ok => "ok",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+/// Examines a configuration: its held-up providers, its keys, and (all at once) its connectors and their identity
+/// providers.
+pub async fn check(loaded: &Loaded) -> Findings {
+    let row = |severity, code: &str, sentence: String| Row {
+        provider: "-".to_owned(),
+        severity,
+        code: code.to_owned(),
+        sentence,
+    };
+    let mut rows: Vec<Row> = loaded
+        .held_up
+        .iter()
+        .map(|problem| row(Severity::Error, "CONFIGURATION", problem.to_string()))
+        .collect();
+    let Config { providers, .. } = &loaded.config;
+    if providers.is_empty() {
+        let sentence = "no provider is served: add its file to providers.d/".to_owned();
+        rows.push(row(Severity::Error, "NO_PROVIDER", sentence));
+    }
+    let mut asked: JoinSet<(usize, Vec<Row>)> = JoinSet::new();
+    for (number, provider) in providers.iter().cloned().enumerate() {
+        asked.spawn(async move { (number, examine(&provider).await) });
+    }
+    let mut answers = asked.join_all().await;
+    answers.sort_by_key(|(number, _)| *number);
+    rows.extend(answers.into_iter().flat_map(|(_, rows)| rows));
+    Findings(rows)
+}
+
+async fn examine(provider: &ProviderConfig) -> Vec<Row> {
+    let row = |severity, code: &str, sentence: String| Row {
+        provider: provider.id.to_string(),
+        severity,
+        code: code.to_owned(),
+        sentence,
+    };
+    let mut rows = Vec::new();
+    if let Some((severity, code, sentence)) = keys(provider, Timestamp::now()) {
+        rows.push(row(severity, code, sentence.to_owned()));
+    }
+    let connector = match Remote::new(&provider.connector) {
+        Ok(connector) => connector,
+        Err(malformed) => {
+            let sentence = format!("the address {} {malformed}", provider.connector);
+            rows.push(row(Severity::Error, "CONNECTOR_ADDRESS", sentence));
+            return rows;
+        }
+    };
+    match connector.describe(Deadline::after(PATIENCE)).await {
+        Ok(info) => rows.push(row(Severity::Ok, "CONNECTOR", described(&info))),
+        Err(fault) => {
+            let sentence = format!(
+                "{} does not answer as a connector does: {fault}",
+                provider.connector
+            );
+            rows.push(row(Severity::Error, "CONNECTOR", sentence));
+            return rows;
+        }
+    }
+    match connector.check(Deadline::after(PATIENCE)).await {
+        Ok(findings) => rows.extend(findings.into_iter().map(|finding| {
+            row(
+                finding.severity,
+                &finding.code,
+                finding.sentence.to_string(),
+            )
+        })),
+        Err(fault) => {
+            let sentence =
+                format!("the connector could not examine its identity provider: {fault}");
+            rows.push(row(Severity::Error, "IDENTITY_PROVIDER", sentence));
+        }
+    }
+    rows
+}
+
+fn described(info: &ConnectorInfo) -> String {
+    let secrets = match info.max_secrets {
+        Some(1) => {
+            "one secret a client: leave allow_multiple_credentials off in Konnect".to_owned()
+        }
+        Some(most) => format!(
+            "up to {most} secrets a client: allow_multiple_credentials may be on in Konnect"
+        ),
+        None => "the most secrets of a client are not known".to_owned(),
+    };
+    format!("{} {} answers; {secrets}", info.name, info.version)
+}
+
+fn keys(
+    provider: &ProviderConfig,
+    now: Timestamp,
+) -> Option<(Severity, &'static str, &'static str)> {
+    let live = |at: Timestamp| provider.api_keys.iter().any(|key| !key.is_expired(at));
+    let soon = now.checked_add((14 * 24).hours()).unwrap_or(now);
+    if !live(now) {
+        let sentence = "every API key has expired; make another with `dcr-gateway new-key`";
+        Some((Severity::Error, "API_KEYS", sentence))
+    } else if !live(soon) {
+        let sentence = "every API key will have expired within 14 days; make another with `dcr-gateway new-key`";
+        Some((Severity::Warning, "API_KEYS", sentence))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dcr_contract::ConnectorAddress;
+    use dcr_contract::model::ProviderId;
+
+    use super::*;
+    use crate::keys::{ApiKey, KeyHash};
+    use crate::providers::ProviderPath;
+
+    fn provider(expiries: &[Option<&str>]) -> ProviderConfig {
+        let key = |end: Option<&str>| ApiKey {
+            hash: KeyHash::of(b"some_key_0123456789"),
+            expires_at: end.map(|end| end.parse().unwrap()),
+        };
+        ProviderConfig {
+            id: ProviderId::parse("okta").unwrap(),
+            path: ProviderPath::parse("okta").unwrap(),
+            // Nobody listens on the discard port.
+            connector: ConnectorAddress::parse("http://127.0.0.1:9").unwrap(),
+            api_keys: expiries.iter().copied().map(key).collect(),
+        }
+    }
+
+    #[test]
+    fn keys_that_end_are_told_in_time() {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let code = |expiries| keys(&provider(expiries), now).map(|(severity, ..)| severity);
+        assert_eq!(code(&[None]), None);
+        assert_eq!(
+            code(&[Some("2026-01-01T00:00:00Z"), Some("2026-02-01T00:00:00Z")]),
+            None
+        );
+        assert_eq!(
+            code(&[Some("2026-01-10T00:00:00Z")]),
+            Some(Severity::Warning)
+        );
+        assert_eq!(code(&[Some("2025-12-31T00:00:00Z")]), Some(Severity::Error));
+    }
+
+    #[tokio::test]
+    async fn a_connector_that_does_not_answer_is_an_error() {
+        let rows = examine(&provider(&[None])).await;
+        let [row] = rows.as_slice() else {
+            panic!("{rows:?}")
+        };
+        assert_eq!(
+            (row.severity, row.code.as_str()),
+            (Severity::Error, "CONNECTOR")
+        );
+        assert!(Findings(rows).has_errors());
+    }
+
+    #[test]
+    fn the_table_is_aligned() {
+        let row = |provider: &str, severity, code: &str| Row {
+            provider: provider.to_owned(),
+            severity,
+            code: code.to_owned(),
+            sentence: "text".to_owned(),
+        };
+        let findings = Findings(vec![
+            row("a-long-provider", Severity::Ok, "A"),
+            row("b", Severity::Warning, "B_LONG"),
+        ]);
+        assert_eq!(
+            findings.to_string(),
+            "PROVIDER         SEVERITY  CODE    FINDING\n\
+             a-long-provider  ok        A       text\n\
+             b                warning   B_LONG  text"
+        );
+        assert!(!findings.has_errors());
+    }
+}

@@ -1,0 +1,103 @@
+//! The command line.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use dcr_runtime::telemetry::LevelFilter;
+use dcr_runtime::{Shutdown, process, telemetry};
+use secrecy::ExposeSecret;
+
+use crate::keys::{self, KeyHash};
+use crate::{check, config, serve};
+
+/// Kong Konnect's HTTP DCR bridge: Konnect's calls in, the calls of your identity providers' connectors out.
+#[derive(Debug, Parser)]
+#[command(name = "dcr-gateway", version)]
+struct Cli {
+    /// What to log: off, error, warn, info, debug or trace.
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    log: LevelFilter,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves Konnect until it is told to stop (SIGTERM or SIGINT).
+    Serve {
+        /// The directory with gateway.yaml and providers.d/.
+        #[arg(long, value_name = "DIR")]
+        config: PathBuf,
+    },
+    /// Judges the configuration, then asks every connector and its identity provider; exit code 1 when something is wrong.
+    Check {
+        /// The directory with gateway.yaml and providers.d/.
+        #[arg(long, value_name = "DIR")]
+        config: PathBuf,
+    },
+    /// Makes an API key for Konnect and the line that admits it. The key is shown once and kept nowhere.
+    NewKey,
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::init(cli.log);
+    match cli.command {
+        Command::Serve { config } => process::run(async |shutdown: Shutdown| {
+            let loaded = config::load_dir(&config).map_err(|p| Failure::new(&p))?;
+            serve::serve(&loaded, &shutdown)
+                .await
+                .map_err(|e| Failure::new(&e))
+        }),
+        Command::Check { config } => process::run(async |_| {
+            let loaded = config::load_dir(&config).map_err(|p| Failure::new(&p))?;
+            let findings = check::check(&loaded).await;
+            print(&findings)?;
+            if findings.has_errors() {
+                return Err(Failure::new(&"something is wrong: see the findings above"));
+            }
+            Ok(())
+        }),
+        Command::NewKey => match new_key() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                tracing::error!("{failure}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one moment at which the key is shown"
+)]
+fn new_key() -> Result<(), Failure> {
+    let key =
+        keys::generate().map_err(|_| Failure::new(&"the system has no randomness to give"))?;
+    let key = key.expose_secret();
+    let hash = KeyHash::of(key.as_bytes());
+    let text = format!("{key}\n\n# for the provider's file, under api_keys:\n- hash: {hash}");
+    print(&text)
+}
+
+fn print(text: &impl Display) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{text}")
+        .map_err(|e| Failure::new(&format!("cannot write the result: {e}")))
+}
+
+/// What a command died of, as an operator reads it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Failure(String);
+
+impl Failure {
+    fn new(cause: &impl Display) -> Self {
+        Self(cause.to_string())
+    }
+}

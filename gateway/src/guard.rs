@@ -1,0 +1,186 @@
+//! No client orphaned: what was created for a caller who never got the answer is undone.
+//!
+//! A guard watches one creating call from before its first byte until its answer is taken by the connection. Dropped
+//! before that (the caller has gone, the time is over), or when nobody knows whether something was made, it asks the
+//! connector to abort the operation until the connector has accepted that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use dcr_contract::model::{Abort, AbortTarget, Call, Caller, Deadline, OperationId, Reference};
+use dcr_contract::{Connector, Fault, FaultKind, Outcome, Remote};
+use dcr_runtime::Shutdown;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use http_body_util::{BodyExt, Full};
+use tokio::runtime::Handle;
+
+use crate::metrics::{Metrics, OperationLabels, ProviderLabel};
+
+/// For one try.
+const TRY: Duration = Duration::from_secs(5);
+/// Before each try. Together with the tries they end before the connector would refuse the abort as too old.
+const PAUSES: [Duration; 7] = [
+    Duration::ZERO,
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(15),
+];
+/// What all tries together can take: how long a process that stops has to wait for them.
+pub(crate) const LONGEST_ABORT: Duration = Duration::from_secs(66);
+
+/// Watches one creating call.
+#[derive(Debug)]
+pub(crate) struct Guard(Option<Watched>);
+
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) connector: Remote,
+    pub(crate) caller: Caller,
+    pub(crate) reference: Reference,
+    pub(crate) operation: OperationId,
+    pub(crate) target: AbortTarget,
+    pub(crate) provider: ProviderLabel,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) shutdown: Shutdown,
+    /// A guard may be dropped where there is no runtime.
+    pub(crate) runtime: Handle,
+}
+
+impl Guard {
+    /// Begins to watch; to be done before the call is made.
+    pub(crate) fn new(watched: Watched) -> Self {
+        Self(Some(watched))
+    }
+
+    /// Looks at what came of the call: a fault that says that nothing was done leaves nothing to undo.
+    pub(crate) fn judge<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
+        if let Err(fault) = &result
+            && fault.done() == Outcome::NotApplied
+        {
+            self.relax();
+        }
+        result
+    }
+
+    /// Ends the watch: there is nothing to undo.
+    fn relax(&mut self) {
+        self.0 = None;
+    }
+
+    /// Makes the answer, and watches until the connection has taken its body.
+    pub(crate) fn hand_over(self, status: StatusCode, json: Vec<u8>) -> Response {
+        let length = HeaderValue::from(json.len());
+        let mut guard = self;
+        let body = Full::new(Bytes::from(json)).map_frame(move |frame| {
+            guard.relax();
+            frame
+        });
+        let mut response = Response::new(Body::new(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // The body does not tell its length any more, and chunks would be a needless surprise.
+        headers.insert(CONTENT_LENGTH, length);
+        response
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(watched) = self.0.take() {
+            let (tracker, runtime) = (watched.shutdown.tracker().clone(), watched.runtime.clone());
+            tracker.spawn_on(watched.abort(), &runtime);
+        }
+    }
+}
+
+impl Watched {
+    async fn abort(self) {
+        let mut last = None;
+        for pause in PAUSES {
+            tokio::time::sleep(pause).await;
+            let call = Call {
+                caller: self.caller.clone(),
+                deadline: Deadline::after(TRY),
+                reference: self.reference.clone(),
+            };
+            let target = self.target.clone();
+            match self
+                .connector
+                .abort_operation(&call, self.operation, target)
+                .await
+            {
+                Ok(abort) => return self.accepted(abort),
+                Err(fault) if is_final(&fault) => return self.given_up(&fault),
+                Err(fault) => last = Some(fault),
+            }
+        }
+        if let Some(fault) = last {
+            self.given_up(&fault);
+        }
+    }
+
+    fn accepted(&self, abort: Abort) {
+        let outcome = match abort {
+            Abort::Undone => "undone",
+            Abort::Accepted => "accepted",
+            Abort::Cannot => "cannot",
+        };
+        self.count(outcome);
+        let (operation, reference) = (self.operation, &self.reference);
+        let provider = self.provider.as_str();
+        if abort == Abort::Cannot {
+            tracing::error!(
+                %operation, provider, %reference,
+                "a client or secret may have been made that nobody knows of, and the connector cannot find it; look \
+                 at the identity provider for what bears this operation"
+            );
+        } else {
+            tracing::info!(%operation, provider, %reference, outcome, "an answer was lost; its operation is undone");
+        }
+    }
+
+    fn given_up(&self, fault: &Fault) {
+        self.count("given_up");
+        let (operation, reference) = (self.operation, &self.reference);
+        tracing::error!(
+            %operation, provider = self.provider.as_str(), %reference, cause = %fault,
+            "a client or secret may have been made that nobody knows of, and the connector did not accept its undoing; \
+             look at the identity provider for what bears this operation"
+        );
+    }
+
+    fn count(&self, outcome: &'static str) {
+        self.metrics.abort(&OperationLabels {
+            operation: match self.target {
+                AbortTarget::Create => "create_client",
+                AbortTarget::AddSecret(_) => "add_secret",
+            },
+            provider: self.provider.clone(),
+            outcome,
+        });
+    }
+}
+
+/// Whether asking again cannot help.
+fn is_final(fault: &Fault) -> bool {
+    match fault.kind() {
+        FaultKind::Invalid(_)
+        | FaultKind::NotFound
+        | FaultKind::Conflict
+        | FaultKind::Limit
+        | FaultKind::Unsupported => true,
+        FaultKind::Refused
+        | FaultKind::Throttled { .. }
+        | FaultKind::Unavailable { .. }
+        | FaultKind::TimedOut
+        | FaultKind::Internal => false,
+    }
+}

@@ -1,0 +1,134 @@
+//! Providers: which path belongs to whom, and which connector serves it.
+
+use std::fmt;
+
+use dcr_contract::Remote;
+use dcr_contract::model::{Caller, Malformed};
+
+use crate::config::{Config, ProviderConfig};
+use crate::metrics::ProviderLabel;
+
+/// The path of a provider's base URL, without the slashes at its ends.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ProviderPath(Box<str>);
+
+impl ProviderPath {
+    /// Parses one or more segments of `A-Z a-z 0-9 . _ ~ -`, none of them `.` or `..`, at most 200 characters.
+    ///
+    /// # Errors
+    /// `Malformed` says which rule is broken.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-');
+        if text.is_empty() || text.len() > 200 {
+            return Err(Malformed::new("must have 1 to 200 characters"));
+        }
+        for segment in text.split('/') {
+            if segment.is_empty() {
+                return Err(Malformed::new(
+                    "must not begin or end with a slash or have two in a row",
+                ));
+            }
+            if matches!(segment, "." | "..") || !segment.bytes().all(legal) {
+                return Err(Malformed::new(
+                    "must be segments of A-Z a-z 0-9 . _ ~ - with slashes between, none of them . or ..",
+                ));
+            }
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// What follows this path in the path of a request; `None` when it is another's.
+    fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let rest = path.strip_prefix('/')?.strip_prefix(&*self.0)?;
+        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+}
+
+impl fmt::Display for ProviderPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One provider and its connector.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    path: ProviderPath,
+    /// The provider's id, as a label of metrics.
+    pub(crate) label: ProviderLabel,
+    /// Whom the connector is told.
+    pub(crate) caller: Caller,
+    /// The connector.
+    pub(crate) connector: Remote,
+}
+
+/// All providers.
+#[derive(Debug)]
+pub(crate) struct Providers(Vec<Provider>);
+
+impl Providers {
+    /// Prepares the connection to each connector; must be called within a tokio runtime. The order is that of
+    /// `config.providers`.
+    pub(crate) fn new(config: &Config) -> Result<Self, Malformed> {
+        let provider = |p: &ProviderConfig| {
+            Ok(Provider {
+                path: p.path.clone(),
+                label: ProviderLabel::new(&p.id),
+                caller: Caller {
+                    installation: config.installation.clone(),
+                    provider_id: p.id.clone(),
+                },
+                connector: Remote::new(&p.connector)?,
+            })
+        };
+        config
+            .providers
+            .iter()
+            .map(provider)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// The provider with the longest path that the request's path begins with, its number, and what follows.
+    pub(crate) fn find<'p>(&self, path: &'p str) -> Option<(usize, &Provider, &'p str)> {
+        let matching = self.0.iter().enumerate().filter_map(|(number, provider)| {
+            provider
+                .path
+                .rest(path)
+                .map(|rest| (number, provider, rest))
+        });
+        matching.min_by_key(|(_, _, rest)| rest.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rest<'p>(provider: &str, path: &'p str) -> Option<&'p str> {
+        ProviderPath::parse(provider).unwrap().rest(path)
+    }
+
+    #[test]
+    fn a_path_belongs_to_the_provider_whose_segments_it_begins_with() {
+        assert_eq!(rest("a", "/a"), Some(""));
+        assert_eq!(rest("a", "/a/"), Some("/"));
+        assert_eq!(rest("a/b", "/a/b//c"), Some("//c"));
+        for other in ["", "/", "a", "/ab", "//a", "/A", "/%61", "/b/a", "*"] {
+            assert_eq!(rest("a", other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_provider_path_cannot_be_ambiguous() {
+        for good in ["a", "v1/dcr", "A-b_c.d~e", "..."] {
+            assert!(ProviderPath::parse(good).is_ok(), "{good:?}");
+        }
+        let long = "a".repeat(201);
+        for bad in [
+            "", "/a", "a/", "a//b", ".", "a/..", "a b", "a%2fb", "ä", "a?b", "a:b", &long,
+        ] {
+            assert!(ProviderPath::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

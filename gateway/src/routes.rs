@@ -1,0 +1,339 @@
+//! Konnect's seven operations, and what lies around them.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, State};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::{Router, body};
+use bytes::Bytes;
+use dcr_contract::model::{
+    AbortTarget, Call, ClientId, Deletion, Malformed, OperationId, RegistrationChange,
+};
+use dcr_contract::{Connector, Fault};
+use dcr_runtime::Shutdown;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode, request};
+use jiff::Timestamp;
+use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::config::Config;
+use crate::guard::{Guard, Watched};
+use crate::keys::{Denial, Keys};
+use crate::konnect::{self, Event, Oddities};
+use crate::metrics::Metrics;
+use crate::path::{Operation, Target};
+use crate::providers::{Provider, Providers};
+use crate::record::{Record, record};
+use crate::reply::Refusal;
+
+const LARGEST_BODY: usize = 64 * 1024;
+
+#[derive(Debug)]
+struct Gateway {
+    providers: Providers,
+    keys: Keys,
+    metrics: Arc<Metrics>,
+    shutdown: Shutdown,
+    runtime: Handle,
+}
+
+/// Konnect's HTTP for these providers. Undoing what nobody got the answer to is tracked by `shutdown`. Must be called
+/// within a tokio runtime.
+///
+/// # Errors
+/// `Malformed` when a connector's address is not one that HTTP can use.
+pub fn router(
+    config: &Config,
+    metrics: &mut Registry,
+    shutdown: &Shutdown,
+) -> Result<Router, Malformed> {
+    let mut keys = Keys::default();
+    for (number, provider) in config.providers.iter().enumerate() {
+        keys.add(number, &provider.api_keys);
+    }
+    let metrics = Arc::new(Metrics::new(metrics));
+    let gateway = Arc::new(Gateway {
+        providers: Providers::new(config)?,
+        keys,
+        metrics: Arc::clone(&metrics),
+        shutdown: shutdown.clone(),
+        runtime: Handle::current(),
+    });
+    // From the outside in.
+    let stack = ServiceBuilder::new()
+        .layer(SetResponseHeaderLayer::overriding(
+            CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
+        .layer(middleware::from_fn_with_state(metrics, record))
+        .layer(CatchPanicLayer::custom(|_| {
+            Refusal::Fault(Fault::internal(
+                "a handler panicked; the panic is in the log",
+            ))
+            .into_response()
+        }));
+    Ok(Router::new()
+        .fallback(answer)
+        .with_state(gateway)
+        .layer(stack))
+}
+
+/// Answers one call: whose it is, what it asks for, its body, its handler; in this order, so that a stranger learns
+/// nothing and sends nothing.
+async fn answer(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(record): Extension<Arc<Record>>,
+    request: axum::extract::Request,
+) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let (provider, rest) = gateway.admit(&head, &record)?;
+    let target = Target::of(&head.method, rest)?;
+    let _first = record.operation.set(target.operation);
+    let body = read(body, &record).await?;
+    let context = Context {
+        gateway: &gateway,
+        provider,
+        record: &record,
+        call: Call {
+            caller: provider.caller.clone(),
+            deadline: record.deadline,
+            reference: record.reference.clone(),
+        },
+    };
+    match target.operation {
+        Operation::CreateClient => context.create_client(&body).await,
+        Operation::DeleteClient => context.delete_client(&target).await,
+        Operation::RotateSecret => context.rotate_secret(&target).await,
+        Operation::EventHook => context.event_hook(&target, &body).await,
+        Operation::ListSecrets => context.list_secrets(&target).await,
+        Operation::AddSecret => context.add_secret(&target).await,
+        Operation::RemoveSecret => context.remove_secret(&target).await,
+    }
+}
+
+impl Gateway {
+    /// The provider of a call whose key opens it, and what follows the provider's path.
+    fn admit<'a>(
+        &'a self,
+        head: &'a request::Parts,
+        record: &Record,
+    ) -> Result<(&'a Provider, &'a str), Refusal> {
+        let found = self.providers.find(head.uri.path());
+        let number = found.map(|(number, ..)| number);
+        if let Some((_, provider, _)) = found {
+            let _first = record.provider.set(provider.label.clone());
+        }
+        self.keys
+            .judge(number, &head.headers, Timestamp::now())
+            .map_err(Refusal::Denied)?;
+        let (_, provider, rest) = found.ok_or(Refusal::Denied(Denial::UnknownProvider))?;
+        Ok((provider, rest))
+    }
+}
+
+/// Reads a body of at most 64 KiB; one that announces more is not read at all.
+async fn read(body: body::Body, record: &Record) -> Result<Bytes, Refusal> {
+    use body::HttpBody as _;
+    if body.size_hint().lower() > LARGEST_BODY as u64 {
+        return Err(Refusal::BodyTooLarge);
+    }
+    let whole = body::to_bytes(body, LARGEST_BODY);
+    // What remains of the call's time must do for the connector, so the body gets half.
+    let patience = record.deadline.at_most(record.deadline.remaining() / 2);
+    match tokio::time::timeout_at(patience.instant(), whole).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if is_length_limit(&error) => Err(Refusal::BodyTooLarge),
+        Ok(Err(_)) | Err(_) => Err(Refusal::BodyCut),
+    }
+}
+
+fn is_length_limit(error: &axum::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>)
+}
+
+/// What a handler works with.
+struct Context<'a> {
+    gateway: &'a Gateway,
+    provider: &'a Provider,
+    record: &'a Record,
+    call: Call,
+}
+
+impl Context<'_> {
+    async fn create_client(&self, body: &[u8]) -> Result<Response, Refusal> {
+        let client = self.understood(|oddities| konnect::new_client(body, oddities))?;
+        if client.probe {
+            self.outcome("probe");
+        }
+        let operation = OperationId::generate();
+        let mut guard = self.guard(operation, AbortTarget::Create);
+        let connector = &self.provider.connector;
+        let created = guard.judge(connector.create_client(&self.call, operation, client).await)?;
+        let _first = self.record.client_id.set(created.client_id.clone());
+        self.adjusted(&created.adjustments);
+        Ok(guard.hand_over(StatusCode::CREATED, konnect::created(&created)?))
+    }
+
+    async fn delete_client(&self, target: &Target<'_>) -> Result<Response, Refusal> {
+        let client_id = self.about(target.client_id()?);
+        let operation = OperationId::generate();
+        let connector = &self.provider.connector;
+        match connector
+            .delete_client(&self.call, operation, &client_id)
+            .await?
+        {
+            Deletion::Deleted => {}
+            Deletion::Absent => self.outcome("absent"),
+            Deletion::LeftInPlace => self.outcome("left_in_place"),
+        }
+        Ok(StatusCode::NO_CONTENT.into_response())
+    }
+
+    async fn rotate_secret(&self, target: &Target<'_>) -> Result<Response, Refusal> {
+        let client_id = self.about(target.client_id()?);
+        let operation = OperationId::generate();
+        let connector = &self.provider.connector;
+        let secret = connector
+            .rotate_client_secret(&self.call, operation, &client_id)
+            .await?;
+        Ok(json(StatusCode::OK, konnect::rotated(&client_id, &secret)?))
+    }
+
+    async fn event_hook(&self, target: &Target<'_>, body: &[u8]) -> Result<Response, Refusal> {
+        let client_id = self.about(target.client_id()?);
+        let event = self.understood(|oddities| konnect::event(body, &client_id, oddities))?;
+        let (call, id, connector) = (&self.call, &client_id, &self.provider.connector);
+        let operation = OperationId::generate();
+        match event {
+            Event::Updated(update) => {
+                let adjustments = connector.update_client(call, operation, id, update).await?;
+                self.adjusted(&adjustments);
+            }
+            Event::Registered(entity, origin) => {
+                self.registered(
+                    connector
+                        .add_registration(call, operation, id, entity, origin)
+                        .await?,
+                );
+            }
+            Event::Deregistered(entity, origin) => {
+                let done = connector
+                    .remove_registration(call, operation, id, entity, origin)
+                    .await?;
+                self.registered(done);
+            }
+            Event::Unknown(name) => {
+                self.gateway.metrics.unknown_event(&name);
+                self.outcome("unknown_event");
+            }
+        }
+        Ok(StatusCode::OK.into_response())
+    }
+
+    async fn list_secrets(&self, target: &Target<'_>) -> Result<Response, Refusal> {
+        let client_id = self.about(target.client_id()?);
+        let connector = &self.provider.connector;
+        let secrets = connector
+            .list_client_secrets(&self.call, &client_id)
+            .await?;
+        Ok(json(StatusCode::OK, konnect::listed(&client_id, &secrets)?))
+    }
+
+    async fn add_secret(&self, target: &Target<'_>) -> Result<Response, Refusal> {
+        let client_id = self.about(target.client_id()?);
+        let operation = OperationId::generate();
+        let mut guard = self.guard(operation, AbortTarget::AddSecret(client_id.clone()));
+        let connector = &self.provider.connector;
+        let added = connector
+            .add_client_secret(&self.call, operation, &client_id)
+            .await;
+        let added = guard.judge(added)?;
+        Ok(guard.hand_over(StatusCode::CREATED, konnect::added(&client_id, &added)?))
+    }
+
+    async fn remove_secret(&self, target: &Target<'_>) -> Result<Response, Refusal> {
+        use dcr_contract::model::Removal;
+        let (client_id, secret_id) = target.client_and_secret_id()?;
+        let client_id = self.about(client_id);
+        let operation = OperationId::generate();
+        let connector = &self.provider.connector;
+        let removed = connector.remove_client_secret(&self.call, operation, &client_id, &secret_id);
+        match removed.await? {
+            Removal::Removed => {}
+            Removal::Absent => self.outcome("absent"),
+        }
+        Ok(StatusCode::NO_CONTENT.into_response())
+    }
+
+    /// Reads a body, and counts what nobody understands in it.
+    fn understood<T>(
+        &self,
+        read: impl FnOnce(&mut Oddities) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut oddities = Oddities::default();
+        let read = read(&mut oddities);
+        let metrics = &self.gateway.metrics;
+        oddities
+            .unknown_members
+            .iter()
+            .for_each(|name| metrics.unknown_member(name));
+        oddities
+            .ignored_values
+            .iter()
+            .for_each(|member| metrics.ignored_value(member));
+        read
+    }
+
+    /// Notes which client the call is about.
+    fn about(&self, client_id: ClientId) -> ClientId {
+        self.record.client_id.get_or_init(|| client_id).clone()
+    }
+
+    fn outcome(&self, outcome: &'static str) {
+        let _first = self.record.outcome.set(outcome);
+    }
+
+    fn registered(&self, change: RegistrationChange) {
+        match change {
+            RegistrationChange::Changed => {}
+            RegistrationChange::Unchanged => self.outcome("unchanged"),
+            RegistrationChange::NotMapped => self.outcome("not_mapped"),
+        }
+    }
+
+    fn adjusted(&self, adjustments: &[dcr_contract::model::Adjustment]) {
+        for adjustment in adjustments {
+            tracing::info!(
+                provider = self.provider.label.as_str(),
+                reference = %self.record.reference,
+                field = %adjustment.field,
+                "done differently from what was asked: {}", adjustment.sentence
+            );
+        }
+    }
+
+    fn guard(&self, operation: OperationId, target: AbortTarget) -> Guard {
+        Guard::new(Watched {
+            connector: self.provider.connector.clone(),
+            caller: self.call.caller.clone(),
+            reference: self.call.reference.clone(),
+            operation,
+            target,
+            provider: self.provider.label.clone(),
+            metrics: Arc::clone(&self.gateway.metrics),
+            shutdown: self.gateway.shutdown.clone(),
+            runtime: self.gateway.runtime.clone(),
+        })
+    }
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let content_type = HeaderValue::from_static("application/json");
+    (status, [(CONTENT_TYPE, content_type)], body).into_response()
+}
