@@ -47,12 +47,6 @@ impl Shutdown {
         self.over.clone().cancelled_owned()
     }
 
-    /// The token that is cancelled when the process is told to stop.
-    #[must_use]
-    pub fn token(&self) -> &CancellationToken {
-        &self.stopping
-    }
-
     /// The tasks that [`drain`](Self::drain) waits for. Spawn here, never with `tokio::spawn`.
     #[must_use]
     pub fn tracker(&self) -> &TaskTracker {

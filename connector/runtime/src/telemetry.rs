@@ -5,7 +5,9 @@
 use std::io::IsTerminal;
 use std::panic::{self, PanicHookInfo};
 
+use tracing::Subscriber;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -31,18 +33,23 @@ const TALKATIVE: [&str; 10] = [
 /// Libraries below us never log finer than warnings, whatever `level` says. A second call changes nothing.
 pub fn init(level: LevelFilter) {
     let for_people = std::io::stderr().is_terminal();
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let started = log(std::io::stderr, for_people, level).try_init();
+    if started.is_ok() {
+        panic::set_hook(Box::new(log_panic));
+    }
+}
+
+fn log<W>(writer: W, for_people: bool, level: LevelFilter) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = fmt::layer().with_writer(writer);
     let lines = if for_people {
         lines.with_target(false).boxed()
     } else {
         lines.json().with_span_list(false).boxed()
     };
-    let started = tracing_subscriber::registry()
-        .with(lines.with_filter(targets(level)))
-        .try_init();
-    if started.is_ok() {
-        panic::set_hook(Box::new(log_panic));
-    }
+    tracing_subscriber::registry().with(lines.with_filter(targets(level)))
 }
 
 fn targets(level: LevelFilter) -> Targets {
@@ -60,4 +67,79 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
     tracing::error!(at, "panic (a bug of ours, please report it): {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged, for machines, while `act` runs.
+    fn logged(level: LevelFilter, act: impl FnOnce()) -> String {
+        let written = Written::default();
+        let copy = written.clone();
+        let log = log(move || copy.clone(), false, level);
+        tracing::subscriber::with_default(log, act);
+        String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn libraries_never_log_finer_than_warnings() {
+        let text = logged(LevelFilter::TRACE, || {
+            tracing::debug!(target: "hyper::proto", "hyper's header");
+            tracing::trace!(target: "h2::codec", "h2's frame");
+            tracing::info!(target: "rustls::client", "rustls's hello");
+            tracing::info!(target: "reqwest::connect", "reqwest's url");
+            tracing::warn!(target: "rustls::client", "rustls's warning");
+            tracing::trace!("our own");
+        });
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].contains("rustls's warning"), "{text}");
+        assert!(lines[1].contains("our own"), "{text}");
+    }
+
+    #[test]
+    fn a_line_for_machines_is_json_and_names_its_span() {
+        let text = logged(LevelFilter::INFO, || {
+            let _call = tracing::info_span!("call", reference = "r-1").entered();
+            tracing::info!("a newline\nin the message");
+            tracing::debug!("too fine");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with('{') && text.ends_with("}\n"), "{text}");
+        assert!(text.contains(r#""reference":"r-1""#), "{text}");
+    }
+
+    #[test]
+    fn a_panic_is_one_error_line() {
+        let text = logged(LevelFilter::INFO, || {
+            let before = panic::take_hook();
+            panic::set_hook(Box::new(log_panic));
+            let caught = panic::catch_unwind(|| panic!("two\nlines"));
+            panic::set_hook(before);
+            assert!(caught.is_err());
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains(r#""level":"ERROR""#), "{text}");
+        assert!(
+            text.contains(r"two\nlines") && text.contains("telemetry.rs"),
+            "{text}"
+        );
+    }
 }

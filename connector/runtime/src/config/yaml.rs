@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use serde_saphyr::Error;
+use serde_path_to_error::Segment;
+use serde_saphyr::{Error, UserMessageFormatter};
 
 use super::{Problem, Problems};
 
@@ -69,13 +70,65 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
     let mut path = String::new();
     let parsed = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
         serde_path_to_error::deserialize(yaml).map_err(|error| {
-            path = error.path().to_string();
+            path = member(error.path());
             error.into_inner()
         })
     });
-    parsed.map_err(|error: Error| Mistake {
+    parsed.map_err(|error| Mistake {
         line: error.location().map(|at| at.line()),
         path,
-        sentence: error.to_string(),
+        sentence: sentence(&error),
     })
+}
+
+/// The member as an operator knows it. serde-saphyr reads a [`Located`](super::Located) as a map with a `value`, which
+/// the file does not have; so no member of ours is called `value`.
+fn member(path: &serde_path_to_error::Path) -> String {
+    let mut member = String::new();
+    for segment in path {
+        match segment {
+            Segment::Map { key } if key == "value" => {}
+            Segment::Map { key } if member.is_empty() => member.push_str(key),
+            Segment::Seq { .. } => member.push_str(&segment.to_string()),
+            Segment::Map { .. } | Segment::Enum { .. } => {
+                member.push('.');
+                member.push_str(&segment.to_string());
+            }
+            Segment::Unknown => {}
+        }
+    }
+    member
+}
+
+fn sentence(error: &Error) -> String {
+    match error {
+        Error::SerdeUnknownField { expected, .. } => {
+            format!("is not known; here may stand: {}", expected.join(", "))
+        }
+        Error::SerdeMissingField { field, .. } => format!("`{field}` is missing"),
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("`{key}` stands here twice"),
+        Error::MultipleDocuments { .. } => "a second YAML document begins; keep one".to_owned(),
+        Error::Unexpected { expected, .. } => format!("{} is expected here", plain(expected)),
+        other => {
+            let text = other.render_with_formatter(&UserMessageFormatter);
+            match other.location() {
+                // The line stands before the sentence.
+                Some(at) => {
+                    let place = format!(" at line {}, column {}", at.line(), at.column());
+                    format!("{} (column {})", text.replacen(&place, "", 1), at.column())
+                }
+                None => text,
+            }
+        }
+    }
+}
+
+/// A parser's word in an operator's.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "sequence start" => "a list (`- …`)",
+        "mapping start" => "a map (`name: value`)",
+        "string scalar" => "text",
+        other => other,
+    }
 }
