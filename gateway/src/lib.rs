@@ -18,6 +18,8 @@ mod record;
 mod reply;
 mod routes;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 pub use cli::run;
 pub use config::{Config, ProviderConfig};

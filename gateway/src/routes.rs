@@ -64,23 +64,23 @@ pub fn router(
         shutdown: shutdown.clone(),
         runtime: Handle::current(),
     });
+    let routes = Router::new().fallback(answer).with_state(gateway);
+    Ok(surrounded(routes, metrics))
+}
+
+/// What lies around every call.
+fn surrounded(routes: Router, metrics: Arc<Metrics>) -> Router {
+    const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     // From the outside in.
-    let stack = ServiceBuilder::new()
-        .layer(SetResponseHeaderLayer::overriding(
-            CACHE_CONTROL,
-            HeaderValue::from_static("no-store"),
-        ))
-        .layer(middleware::from_fn_with_state(metrics, record))
-        .layer(CatchPanicLayer::custom(|_| {
-            Refusal::Fault(Fault::internal(
-                "a handler panicked; the panic is in the log",
-            ))
-            .into_response()
-        }));
-    Ok(Router::new()
-        .fallback(answer)
-        .with_state(gateway)
-        .layer(stack))
+    routes.layer(
+        ServiceBuilder::new()
+            .layer(SetResponseHeaderLayer::overriding(CACHE_CONTROL, NO_STORE))
+            .layer(middleware::from_fn_with_state(metrics, record))
+            .layer(CatchPanicLayer::custom(|_| {
+                let fault = Fault::internal("a handler panicked; the panic is in the log");
+                Refusal::Fault(fault).into_response()
+            })),
+    )
 }
 
 /// Answers one call: whose it is, what it asks for, its body, its handler; in this order, so that a stranger learns
@@ -336,4 +336,53 @@ impl Context<'_> {
 fn json(status: StatusCode, body: Vec<u8>) -> Response {
     let content_type = HeaderValue::from_static("application/json");
     (status, [(CONTENT_TYPE, content_type)], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use http::Request;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn call(routes: Router) -> (u16, String) {
+        let metrics = Arc::new(Metrics::new(&mut Registry::default()));
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        let response = surrounded(routes, metrics).oneshot(request).await.unwrap();
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        let reference = response.headers()["x-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(
+            json["error_description"]
+                .as_str()
+                .unwrap()
+                .ends_with(&reference)
+        );
+        (status, json["error"].as_str().unwrap().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_like_any_other() {
+        async fn handler() {
+            panic!("as the test wants");
+        }
+        let answer = call(Router::new().route("/", get(handler))).await;
+        assert_eq!(answer, (500, "internal_error".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_ends_within_nine_seconds() {
+        let began = tokio::time::Instant::now();
+        let answer = call(Router::new().route("/", get(std::future::pending::<()>))).await;
+        assert_eq!(answer, (504, "timed_out".to_owned()));
+        assert_eq!(began.elapsed().as_secs(), 9);
+    }
 }

@@ -1,0 +1,481 @@
+//! Calls through the whole router, over gRPC, to a connector that does what the client's name tells it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use dcr_contract::model::{
+    Abort, AbortTarget, AddedSecret, Adjustment, Call, ClientId, ClientSecret, ClientUpdate,
+    ConnectorInfo, CreatedClient, Deadline, Deletion, Finding, Installation, ManagedClients,
+    NewClient, OperationId, Origin, Page, ProviderId, Registration, RegistrationChange, Removal,
+    RotatedSecret, SecretId, SecretMetadata,
+};
+use dcr_contract::{Connector, ConnectorAddress, Fault, FaultKind, Outcome, Served};
+use dcr_runtime::{Shutdown, grpc};
+use http::{Request, header};
+use http_body_util::{BodyExt, Full};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tower::ServiceExt;
+
+use crate::keys::HEADER;
+use crate::{ApiKey, Config, KeyHash, ProviderConfig, ProviderPath, router};
+
+const KEY: &str = "key_of_the_first_provider";
+const OTHER_KEY: &str = "key_of_the_second_provider";
+
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Create(OperationId),
+    AddSecret(OperationId),
+    Abort(OperationId, AbortTarget),
+}
+
+#[derive(Debug)]
+struct Obedient(UnboundedSender<Seen>);
+
+impl Obedient {
+    fn saw(&self, seen: Seen) {
+        self.0.send(seen).unwrap();
+    }
+}
+
+/// Does what a name asks for.
+async fn obey(name: &str) -> Result<(), Fault> {
+    match name {
+        "silent" => std::future::pending().await,
+        "lost" => Err(Fault::new(FaultKind::TimedOut, "lost")),
+        "applied" => Err(Fault::internal("made, but not told").outcome(Outcome::Applied)),
+        "limit" => Err(Fault::new(FaultKind::Limit, "full").saying("No more clients.")),
+        _ => Ok(()),
+    }
+}
+
+fn secret() -> ClientSecret {
+    ClientSecret::parse("a-secret".to_owned().into()).unwrap()
+}
+
+impl Connector for Obedient {
+    async fn describe(&self, _: Deadline) -> Result<ConnectorInfo, Fault> {
+        Err(Fault::unsupported("not asked"))
+    }
+
+    async fn check(&self, _: Deadline) -> Result<Vec<Finding>, Fault> {
+        Err(Fault::unsupported("not asked"))
+    }
+
+    async fn create_client(
+        &self,
+        _: &Call,
+        operation: OperationId,
+        client: NewClient,
+    ) -> Result<CreatedClient, Fault> {
+        self.saw(Seen::Create(operation));
+        obey(client.name.as_str()).await?;
+        Ok(CreatedClient {
+            client_id: ClientId::parse("made").unwrap(),
+            secret: secret(),
+            secret_id: None,
+            issued_at: None,
+            secret_expires_at: None,
+            adjustments: Vec::new(),
+        })
+    }
+
+    async fn delete_client(
+        &self,
+        _: &Call,
+        _: OperationId,
+        id: &ClientId,
+    ) -> Result<Deletion, Fault> {
+        obey(id.as_str()).await?;
+        match id.as_str() {
+            "absent" => Ok(Deletion::Absent),
+            "imported" => Ok(Deletion::LeftInPlace),
+            _ => Ok(Deletion::Deleted),
+        }
+    }
+
+    async fn rotate_client_secret(
+        &self,
+        _: &Call,
+        _: OperationId,
+        id: &ClientId,
+    ) -> Result<RotatedSecret, Fault> {
+        obey(id.as_str()).await?;
+        Ok(RotatedSecret {
+            secret: secret(),
+            secret_id: None,
+            expires_at: None,
+        })
+    }
+
+    async fn list_client_secrets(
+        &self,
+        _: &Call,
+        _: &ClientId,
+    ) -> Result<Vec<SecretMetadata>, Fault> {
+        Ok(Vec::new())
+    }
+
+    async fn add_client_secret(
+        &self,
+        _: &Call,
+        operation: OperationId,
+        id: &ClientId,
+    ) -> Result<AddedSecret, Fault> {
+        self.saw(Seen::AddSecret(operation));
+        obey(id.as_str()).await?;
+        Ok(AddedSecret {
+            secret_id: SecretId::parse("s-1").unwrap(),
+            secret: secret(),
+            created_at: None,
+            expires_at: None,
+        })
+    }
+
+    async fn remove_client_secret(
+        &self,
+        _: &Call,
+        _: OperationId,
+        _: &ClientId,
+        _: &SecretId,
+    ) -> Result<Removal, Fault> {
+        Ok(Removal::Absent)
+    }
+
+    async fn update_client(
+        &self,
+        _: &Call,
+        _: OperationId,
+        _: &ClientId,
+        _: ClientUpdate,
+    ) -> Result<Vec<Adjustment>, Fault> {
+        Ok(Vec::new())
+    }
+
+    async fn add_registration(
+        &self,
+        _: &Call,
+        _: OperationId,
+        _: &ClientId,
+        _: Registration,
+        _: Origin,
+    ) -> Result<RegistrationChange, Fault> {
+        Ok(RegistrationChange::NotMapped)
+    }
+
+    async fn remove_registration(
+        &self,
+        _: &Call,
+        _: OperationId,
+        _: &ClientId,
+        _: Registration,
+        _: Origin,
+    ) -> Result<RegistrationChange, Fault> {
+        Ok(RegistrationChange::Unchanged)
+    }
+
+    async fn abort_operation(
+        &self,
+        _: &Call,
+        operation: OperationId,
+        target: AbortTarget,
+    ) -> Result<Abort, Fault> {
+        self.saw(Seen::Abort(operation, target));
+        Ok(Abort::Accepted)
+    }
+
+    async fn list_managed_clients(&self, _: &Call, _: Page) -> Result<ManagedClients, Fault> {
+        Err(Fault::unsupported("not asked"))
+    }
+}
+
+struct Bridge {
+    router: Router,
+    seen: UnboundedReceiver<Seen>,
+    shutdown: Shutdown,
+}
+
+impl Bridge {
+    async fn start() -> Self {
+        let (sender, seen) = unbounded_channel();
+        let service = Served::routes(Arc::new(Obedient(sender)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let connector = Shutdown::new();
+        let stop = connector.clone();
+        connector.tracker().spawn(async move {
+            let name = Served::<Obedient>::SERVICE_NAME;
+            grpc::serve(listener, service, name, grpc::limits(), &stop).await;
+        });
+
+        let provider = |id: &str, path: &str, key: &str| ProviderConfig {
+            id: ProviderId::parse(id).unwrap(),
+            path: ProviderPath::parse(path).unwrap(),
+            connector: ConnectorAddress::parse(&address).unwrap(),
+            api_keys: vec![ApiKey {
+                hash: KeyHash::of(key.as_bytes()),
+                expires_at: None,
+            }],
+        };
+        let config = Config {
+            installation: Installation::parse("test").unwrap(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            probe_listen: "127.0.0.1:0".parse().unwrap(),
+            providers: vec![
+                provider("first", "a", KEY),
+                provider("second", "a/b", OTHER_KEY),
+            ],
+        };
+        let shutdown = Shutdown::new();
+        let router = router(&config, &mut Registry::default(), &shutdown).unwrap();
+        Self {
+            router,
+            seen,
+            shutdown,
+        }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: &str,
+    ) -> (u16, serde_json::Value) {
+        let response = self.send(request(method, path, key, body)).await;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    async fn next(&mut self) -> Seen {
+        self.seen.recv().await.unwrap()
+    }
+
+    /// What the connector still saw once all undoing has ended.
+    async fn rest(mut self) -> Vec<Seen> {
+        assert_eq!(
+            self.shutdown
+                .drain(std::time::Duration::from_secs(30))
+                .await,
+            0
+        );
+        let mut rest = Vec::new();
+        while let Ok(seen) = self.seen.try_recv() {
+            rest.push(seen);
+        }
+        rest
+    }
+}
+
+fn request(method: &str, path: &str, key: &str, body: &str) -> Request<Body> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HEADER, key);
+    request.body(Body::from(body.to_owned())).unwrap()
+}
+
+#[tokio::test]
+async fn the_seven_operations_have_the_specifications_statuses() {
+    let bridge = Bridge::start().await;
+    let created = bridge
+        .call("POST", "/a", KEY, r#"{"client_name":"x"}"#)
+        .await;
+    assert_eq!(
+        created,
+        (
+            201,
+            serde_json::json!({"client_id": "made", "client_secret": "a-secret"})
+        )
+    );
+    let hook = r#"{"event_type":"add_registration","client_id":"c","api_id":"e"}"#;
+    let unknown = r#"{"event_type":"grow_wings"}"#;
+    for (method, path, body, status) in [
+        ("DELETE", "/a/c", "", 204),
+        ("DELETE", "/a/absent", "", 204),
+        ("DELETE", "/a//imported", "", 204),
+        ("POST", "/a/c/new-secret", "", 200),
+        ("POST", "/a/c/event-hook", hook, 200),
+        ("POST", "/a/c/event-hook", unknown, 200),
+        ("GET", "/a/c/secrets", "", 200),
+        ("POST", "/a/c/secrets", "", 201),
+        ("DELETE", "/a/c/secrets/s", "", 204),
+        ("DELETE", "/a/limit", "", 400),
+        ("POST", "/a/other/event-hook", hook, 400),
+        ("POST", "/a/c/event-hook", "", 400),
+        ("PATCH", "/a/c", "", 405),
+        ("GET", "/a/c/nothing", "", 404),
+    ] {
+        assert_eq!(
+            bridge.call(method, path, KEY, body).await.0,
+            status,
+            "{method} {path} {body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_without_the_right_key_learns_or_sends_anything() {
+    let bridge = Bridge::start().await;
+    for (method, path, key) in [
+        ("POST", "/a", "no_such_key_at_all"),
+        ("POST", "/a", OTHER_KEY),
+        ("POST", "/nowhere", KEY),
+        // The longer path is another provider's, and no client of this one.
+        ("DELETE", "/a/b", KEY),
+        ("PATCH", "/a/c", OTHER_KEY),
+        ("GET", "/a/c/nothing", OTHER_KEY),
+        ("DELETE", "/a/%2e%2e", OTHER_KEY),
+    ] {
+        // A body that never comes must not be waited for.
+        let endless = Body::from_stream(tokio_stream::pending::<Result<Bytes, Infallible>>());
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HEADER, key);
+        let response = bridge.send(request.body(endless).unwrap()).await;
+        assert_eq!(response.status(), 401, "{method} {path}");
+    }
+    assert_eq!(
+        bridge
+            .call("POST", "/a/b/", OTHER_KEY, r#"{"client_name":"x"}"#)
+            .await
+            .0,
+        201
+    );
+    let twice = Request::post("/a").header(HEADER, KEY).header(HEADER, KEY);
+    assert_eq!(
+        bridge
+            .send(twice.body(Body::empty()).unwrap())
+            .await
+            .status(),
+        401
+    );
+}
+
+#[tokio::test]
+async fn a_body_of_64_kib_is_read_and_one_more_byte_is_not() {
+    let bridge = Bridge::start().await;
+    let body = r#"{"client_name":"x"}"#;
+    let full = format!("{body}{}", " ".repeat(64 * 1024 - body.len()));
+    assert_eq!(bridge.call("POST", "/a", KEY, &full).await.0, 201);
+    let (status, json) = bridge.call("POST", "/a", KEY, &format!("{full} ")).await;
+    assert_eq!(
+        (status, json["error"].as_str()),
+        (413, Some("body_too_large"))
+    );
+    // The same without an announced length.
+    let chunks = Body::new(Full::new(Bytes::from(format!("{full} "))).map_frame(|frame| frame));
+    let request = Request::post("/a")
+        .header(HEADER, KEY)
+        .body(chunks)
+        .unwrap();
+    assert_eq!(bridge.send(request).await.status(), 413);
+}
+
+#[tokio::test]
+async fn a_create_whose_outcome_is_unknown_is_aborted() {
+    let mut bridge = Bridge::start().await;
+    for (name, status) in [("lost", 504), ("applied", 500)] {
+        let body = format!(r#"{{"client_name":"{name}"}}"#);
+        assert_eq!(bridge.call("POST", "/a", KEY, &body).await.0, status);
+        let Seen::Create(operation) = bridge.next().await else {
+            panic!()
+        };
+        assert_eq!(
+            bridge.next().await,
+            Seen::Abort(operation, AbortTarget::Create)
+        );
+    }
+    assert_eq!(bridge.rest().await, []);
+}
+
+#[tokio::test]
+async fn an_added_secret_that_nobody_got_is_aborted() {
+    let mut bridge = Bridge::start().await;
+    assert_eq!(bridge.call("POST", "/a/lost/secrets", KEY, "").await.0, 504);
+    let Seen::AddSecret(operation) = bridge.next().await else {
+        panic!()
+    };
+    let target = AbortTarget::AddSecret(ClientId::parse("lost").unwrap());
+    assert_eq!(bridge.next().await, Seen::Abort(operation, target));
+    assert_eq!(bridge.rest().await, []);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_nothing_behind() {
+    let mut bridge = Bridge::start().await;
+    let call =
+        bridge
+            .router
+            .clone()
+            .oneshot(request("POST", "/a", KEY, r#"{"client_name":"silent"}"#));
+    let seen = tokio::select! {
+        _ = call => panic!("answered"),
+        seen = bridge.seen.recv() => seen.unwrap(),
+    };
+    let Seen::Create(operation) = seen else {
+        panic!()
+    };
+    assert_eq!(
+        bridge.next().await,
+        Seen::Abort(operation, AbortTarget::Create)
+    );
+    assert_eq!(bridge.rest().await, []);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_taken_is_undone() {
+    let mut bridge = Bridge::start().await;
+    let response = bridge
+        .send(request("POST", "/a", KEY, r#"{"client_name":"x"}"#))
+        .await;
+    assert_eq!(response.headers()[header::CONTENT_LENGTH], "47");
+    let Seen::Create(operation) = bridge.next().await else {
+        panic!()
+    };
+    drop(response);
+    assert_eq!(
+        bridge.next().await,
+        Seen::Abort(operation, AbortTarget::Create)
+    );
+    assert_eq!(bridge.rest().await, []);
+}
+
+#[tokio::test]
+async fn what_was_delivered_or_never_done_is_not_aborted() {
+    let mut bridge = Bridge::start().await;
+    assert_eq!(
+        bridge
+            .call("POST", "/a", KEY, r#"{"client_name":"x"}"#)
+            .await
+            .0,
+        201
+    );
+    assert_eq!(
+        bridge
+            .call("POST", "/a", KEY, r#"{"client_name":"limit"}"#)
+            .await
+            .0,
+        400
+    );
+    assert_eq!(
+        bridge.call("POST", "/a/lost/new-secret", KEY, "").await.0,
+        504
+    );
+    assert_eq!(bridge.call("DELETE", "/a/lost", KEY, "").await.0, 504);
+    assert!(matches!(bridge.next().await, Seen::Create(_)));
+    assert!(matches!(bridge.next().await, Seen::Create(_)));
+    assert_eq!(bridge.rest().await, []);
+}
