@@ -1,14 +1,16 @@
 //! `check`: is the configuration right, and does every connector and its identity provider answer as they should?
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use dcr_contract::model::{ConnectorInfo, Deadline, Severity};
 use dcr_contract::{Connector, Remote};
+use dcr_runtime::config::Problem;
 use jiff::{Timestamp, ToSpan as _};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Loaded, ProviderConfig};
+use crate::config::{Config, Loaded, ProviderConfig, load_dir};
 
 /// For each question to a connector.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -75,27 +77,30 @@ const fn severity(severity: Severity) -> &'static str {
     }
 }
 
-/// Examines a configuration: its held-up providers, its keys, and (all at once) its connectors and their identity
+/// Examines the configuration in a directory: every mistake in it, its keys, and (all at once) its connectors and their identity
 /// providers.
-pub async fn check(loaded: &Loaded) -> Findings {
+pub async fn check(dir: &Path) -> Findings {
     let row = |severity, code: &str, sentence: String| Row {
         provider: "-".to_owned(),
         severity,
         code: code.to_owned(),
         sentence,
     };
-    let mut rows: Vec<Row> = loaded
-        .held_up
-        .iter()
-        .map(|problem| row(Severity::Error, "CONFIGURATION", problem.to_string()))
-        .collect();
-    let Config { providers, .. } = &loaded.config;
+    let mistake = |problem: &Problem| row(Severity::Error, "CONFIGURATION", problem.to_string());
+    let Loaded {
+        config: Config { providers, .. },
+        held_up,
+    } = match load_dir(dir) {
+        Ok(loaded) => loaded,
+        Err(problems) => return Findings(problems.iter().map(mistake).collect()),
+    };
+    let mut rows: Vec<Row> = held_up.iter().map(mistake).collect();
     if providers.is_empty() {
         let sentence = "no provider is served: add its file to providers.d/".to_owned();
         rows.push(row(Severity::Error, "NO_PROVIDER", sentence));
     }
     let mut asked: JoinSet<(usize, Vec<Row>)> = JoinSet::new();
-    for (number, provider) in providers.iter().cloned().enumerate() {
+    for (number, provider) in providers.into_iter().enumerate() {
         asked.spawn(async move { (number, examine(&provider).await) });
     }
     let mut answers = asked.join_all().await;

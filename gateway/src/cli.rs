@@ -49,14 +49,18 @@ pub fn run() -> ExitCode {
     telemetry::init(cli.log);
     match cli.command {
         Command::Serve { config } => process::run(async |shutdown: Shutdown| {
-            let loaded = config::load_dir(&config).map_err(|p| Failure::new(&p))?;
+            let loaded = config::load_dir(&config).map_err(|problems| {
+                problems
+                    .iter()
+                    .for_each(|problem| tracing::error!("{problem}"));
+                Failure::new(&"the configuration cannot be used: see the mistakes above")
+            })?;
             serve::serve(&loaded, &shutdown)
                 .await
                 .map_err(|e| Failure::new(&e))
         }),
         Command::Check { config } => process::run(async |_| {
-            let loaded = config::load_dir(&config).map_err(|p| Failure::new(&p))?;
-            let findings = check::check(&loaded).await;
+            let findings = check::check(&config).await;
             print(&findings)?;
             if findings.has_errors() {
                 return Err(Failure::new(&"something is wrong: see the findings above"));

@@ -22,18 +22,13 @@ use crate::metrics::{Metrics, OperationLabels, ProviderLabel};
 
 /// For one try.
 const TRY: Duration = Duration::from_secs(5);
-/// Before each try. Together with the tries they end before the connector would refuse the abort as too old.
-const PAUSES: [Duration; 7] = [
-    Duration::ZERO,
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-    Duration::from_secs(15),
-];
-/// What all tries together can take: how long a process that stops has to wait for them.
-pub(crate) const LONGEST_ABORT: Duration = Duration::from_secs(66);
+/// Between the first two tries; each pause is twice as long as the one before, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Connectors refuse to abort what is older than 15 minutes.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(14 * 60);
+/// How long a process that stops waits for what must be undone.
+pub(crate) const DRAIN: Duration = Duration::from_secs(40);
 
 /// Watches one creating call.
 #[derive(Debug)]
@@ -103,9 +98,8 @@ impl Drop for Guard {
 
 impl Watched {
     async fn abort(self) {
-        let mut last = None;
-        for pause in PAUSES {
-            tokio::time::sleep(pause).await;
+        let mut pause = FIRST_PAUSE;
+        loop {
             let call = Call {
                 caller: self.caller.clone(),
                 deadline: Deadline::after(TRY),
@@ -118,12 +112,17 @@ impl Watched {
                 .await
             {
                 Ok(abort) => return self.accepted(abort),
-                Err(fault) if is_final(&fault) => return self.given_up(&fault),
-                Err(fault) => last = Some(fault),
+                Err(fault) if is_final(&fault) || self.operation.age() > GIVE_UP_AFTER => {
+                    return self.given_up(&fault);
+                }
+                // Whoever stops the process before the next try finds the operation here.
+                Err(fault) => tracing::warn!(
+                    operation = %self.operation, provider = self.provider.as_str(), reference = %self.reference,
+                    cause = %fault, "an answer was lost, and its operation cannot be undone yet; trying again"
+                ),
             }
-        }
-        if let Some(fault) = last {
-            self.given_up(&fault);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

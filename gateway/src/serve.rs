@@ -1,7 +1,5 @@
 //! The running gateway.
 
-use std::time::Duration;
-
 use dcr_contract::model::Malformed;
 use dcr_runtime::http::{self, Limits};
 use dcr_runtime::probes::Readiness;
@@ -11,7 +9,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::config::{Config, Loaded};
-use crate::guard::LONGEST_ABORT;
+use crate::guard;
 use crate::routes::router;
 
 /// Why a gateway does not start.
@@ -44,13 +42,7 @@ pub async fn serve_on(
         metrics,
     };
     let konnect = http::serve(listener, router, Limits::default(), shutdown);
-    process::serve(
-        probes,
-        konnect,
-        LONGEST_ABORT + Duration::from_secs(1),
-        shutdown,
-    )
-    .await;
+    process::serve(probes, konnect, guard::DRAIN, shutdown).await;
     Ok(())
 }
 
