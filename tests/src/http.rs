@@ -82,7 +82,7 @@ impl Http {
                 body,
             })
         };
-        match tokio::time::timeout(PATIENCE, exchange).await {
+        match tokio::time::timeout(PATIENCE, Box::pin(exchange)).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {PATIENCE:?}")),
         }

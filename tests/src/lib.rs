@@ -11,6 +11,7 @@
     reason = "a harness has nobody to report to but the test: it panics, and the test fails"
 )]
 
+pub mod bridge;
 pub mod folder;
 pub mod http;
 pub mod konnect;
@@ -24,6 +25,7 @@ pub mod token;
 
 mod rules;
 
+pub use bridge::{Connector, Gateway, Provider};
 pub use folder::Folder;
 pub use http::{Answer, Http};
 pub use konnect::{Konnect, Refusal, Reply};

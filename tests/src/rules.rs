@@ -14,7 +14,7 @@ const HEADERS: [&str; 8] = [
     "content-type",
     "date",
     "retry-after",
-    "x-content-type-options",
+    "x-request-id",
 ];
 /// The statuses that the bridge answers with.
 const STATUSES: [u16; 14] = [
@@ -58,6 +58,10 @@ pub(crate) fn broken(answer: &Answer, confidential: &[String]) -> Vec<String> {
         wrong.push("a 204 has a body".to_owned());
     }
     let text = answer.text();
+    let reference = answer.header("x-request-id");
+    if reference.is_none() {
+        wrong.push("not one X-Request-Id".to_owned());
+    }
     for secret in confidential.iter().filter(|s| text.contains(s.as_str())) {
         wrong.push(format!(
             "the body holds a planted text of {} bytes",
@@ -98,8 +102,12 @@ fn broken_error(answer: &Answer, text: &str) -> Vec<String> {
             if body.error.is_empty() || !body.error.chars().all(legal) {
                 wrong.push(format!("error {:?} is no word for programs", body.error));
             }
-            if reference(&body.error_description).is_none() {
-                wrong.push(format!("no reference in {:?}", body.error_description));
+            let reference = reference(&body.error_description);
+            if reference.is_none() || reference != answer.header("x-request-id") {
+                wrong.push(format!(
+                    "not the call's reference in {:?}",
+                    body.error_description
+                ));
             }
             if body.error_description.contains(char::is_control) {
                 wrong.push(format!(
@@ -128,30 +136,37 @@ mod tests {
 
     const ERROR: &str =
         r#"{"error":"no_such_client","error_description":"Gone. Reference: 01890a5dac96774b"}"#;
+    const STORE: (&str, &str) = ("cache-control", "no-store");
+    const ID: (&str, &str) = ("x-request-id", "01890a5dac96774b");
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    const GOOD: [(&str, &str); 3] = [STORE, ID, JSON];
 
     fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let parsed = |(name, value): &(&'static str, &'static str)| {
+            (
+                name.parse::<http::HeaderName>().unwrap(),
+                http::HeaderValue::from_static(value),
+            )
+        };
+        let mut map = http::HeaderMap::new();
+        for (name, value) in headers.iter().map(parsed) {
+            map.append(name, value);
+        }
+        let status = StatusCode::from_u16(status).unwrap();
         Answer {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: headers.collect(),
+            status,
+            headers: map,
             body: body.as_bytes().into(),
         }
     }
-
-    const GOOD: [(&str, &str); 2] = [
-        ("cache-control", "no-store"),
-        ("content-type", "application/json"),
-    ];
 
     #[test]
     fn what_is_right_breaks_no_rule() {
         for right in [
             answer(201, &GOOD, "{}"),
-            answer(204, &GOOD[..1], ""),
+            answer(204, &[STORE, ID], ""),
             answer(404, &GOOD, ERROR),
-            answer(503, &[GOOD[0], GOOD[1], ("retry-after", "5")], ERROR),
+            answer(503, &[STORE, ID, JSON, ("retry-after", "5")], ERROR),
         ] {
             assert_eq!(
                 broken(&right, &["hunter2".to_owned()]),
@@ -162,36 +177,46 @@ mod tests {
 
     #[test]
     fn each_rule_can_be_broken() {
-        let leaky = r#"{"error":"x","error_description":"http://idp/ said no. Reference: 01890a5dac96774b"}"#;
-        let nameless = r#"{"error":"x","error_description":"No."}"#;
-        let list = r#"{"error":"x","error_description":["No. Reference: 01890a5dac96774b"]}"#;
-        let more =
-            r#"{"error":"x","error_description":"No. Reference: 01890a5dac96774b","status":1}"#;
+        let with = |description: &str| -> &'static str {
+            let text = format!(r#"{{"error":"x","error_description":{description}}}"#);
+            Box::leak(text.into_boxed_str())
+        };
+        let leaky = with(r#""http://idp/ said no. Reference: 01890a5dac96774b""#);
+        let nameless = with(r#""No.""#);
+        let other = with(r#""No. Reference: 01890a5dac96774c""#);
+        let list = with(r#"["No. Reference: 01890a5dac96774b"]"#);
+        let more = with(r#""No. Reference: 01890a5dac96774b","status":1"#);
         for (wrong, why) in [
             (answer(302, &GOOD, "{}"), "status"),
-            (answer(201, &GOOD[1..], "{}"), "no-store"),
-            (answer(201, &[GOOD[0], GOOD[0], GOOD[1]], "{}"), "no-store"),
+            (answer(201, &[ID, JSON], "{}"), "no-store"),
+            (answer(201, &[STORE, STORE, ID, JSON], "{}"), "no-store"),
+            (answer(201, &[STORE, JSON], "{}"), "X-Request-Id"),
             (
-                answer(201, &[GOOD[0], GOOD[1], ("server", "x")], "{}"),
+                answer(201, &[STORE, ID, JSON, ("server", "x")], "{}"),
                 "header server",
             ),
-            (answer(201, &GOOD[..1], "{}"), "content type"),
+            (answer(201, &[STORE, ID], "{}"), "content type"),
             (
-                answer(201, &[GOOD[0], ("content-type", "text/plain")], "{}"),
+                answer(201, &[STORE, ID, ("content-type", "text/plain")], "{}"),
                 "content type",
             ),
             (
                 answer(201, &GOOD, r#"{"client_secret":"hunter2"}"#),
                 "planted",
             ),
-            (answer(404, &GOOD[..1], ""), "schema"),
-            (answer(404, &GOOD, nameless), "no reference"),
+            (
+                answer(201, &[STORE, ID, JSON, ("allow", "hunter2")], "{}"),
+                "planted",
+            ),
+            (answer(404, &[STORE, ID], ""), "schema"),
+            (answer(404, &GOOD, nameless), "not the call's reference"),
+            (answer(404, &GOOD, other), "not the call's reference"),
             (answer(404, &GOOD, list), "schema"),
             (answer(404, &GOOD, more), "schema"),
             (answer(404, &GOOD, leaky), "names"),
             (answer(503, &GOOD, ERROR), "Retry-After"),
             (
-                answer(503, &[GOOD[0], GOOD[1], ("retry-after", "61")], ERROR),
+                answer(503, &[STORE, ID, JSON, ("retry-after", "61")], ERROR),
                 "Retry-After",
             ),
         ] {

@@ -1,0 +1,17 @@
+//! The bridge from outside: Konnect's HTTP on one side, an IdP's HTTP on the other, and between them the very
+//! programs that operators run.
+//!
+//! One binary, one module a subject. Every answer is held against the rules of the harness, and what the processes
+//! print, at the finest level of their logs, is searched for secrets.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod dead;
+mod door;
+mod keys;
+mod probes;
+mod start;

@@ -1,0 +1,213 @@
+//! The bridge's processes with their configuration: a gateway, and a connector of any kind.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, digest};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::folder::Folder;
+use crate::konnect::Konnect;
+use crate::process::Process;
+
+/// What every mark of a test's clients begins with.
+pub const INSTALLATION: &str = "e2e";
+
+/// One DCR provider: a file in the gateway's `providers.d/`.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    /// Its id and its path.
+    pub id: String,
+    /// `http://HOST:PORT` of its connector.
+    pub connector: String,
+    /// Its keys, with the time each expires, if it does.
+    pub keys: Vec<(String, Option<String>)>,
+}
+
+impl Provider {
+    /// A provider with one new key, served at the path that is its id.
+    #[must_use]
+    pub fn new(id: &str, connector: SocketAddr) -> Self {
+        let connector = format!("http://{connector}");
+        Self {
+            id: id.to_owned(),
+            connector,
+            keys: vec![(new_key(), None)],
+        }
+    }
+
+    fn yaml(&self) -> String {
+        let Self {
+            id,
+            connector,
+            keys,
+        } = self;
+        let mut yaml = format!("id: {id}\npath: {id}\nconnector: {connector}\napi_keys:\n");
+        for (key, expires_at) in keys {
+            let hash = digest(&SHA256, key.as_bytes());
+            let _ = write!(yaml, "- hash: \"sha256:");
+            for byte in hash.as_ref() {
+                let _ = write!(yaml, "{byte:02x}");
+            }
+            let _ = writeln!(yaml, "\"");
+            if let Some(time) = expires_at {
+                let _ = writeln!(yaml, "  expires_at: {time}");
+            }
+        }
+        yaml
+    }
+}
+
+/// A key that Konnect would accept: `[A-Za-z0-9_]`, 12 to 256 characters.
+#[must_use]
+pub fn new_key() -> String {
+    format!("key_{}", random())
+}
+
+/// A text that nobody else has, of letters and digits.
+#[must_use]
+pub fn random() -> String {
+    let text =
+        URL_SAFE_NO_PAD.encode([Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat());
+    text.replace(['-', '_'], "x")
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The process.
+    pub process: Process,
+    /// Where it serves Konnect.
+    pub address: SocketAddr,
+    /// Where it serves its probes.
+    pub probes: SocketAddr,
+    /// Its configuration.
+    pub folder: Folder,
+    providers: Vec<Provider>,
+}
+
+impl Gateway {
+    /// Starts the gateway's program for these providers and waits until it listens.
+    pub async fn start(program: impl AsRef<OsStr>, providers: &[Provider]) -> Self {
+        let folder = Folder::new();
+        let yaml = format!(
+            "installation: {INSTALLATION}\nlisten: 127.0.0.1:0\nprobe_listen: 127.0.0.1:0\n"
+        );
+        let _ = folder.write("gateway.yaml", &yaml);
+        for provider in providers {
+            let _ = folder.write(
+                &format!("providers.d/{}.yaml", provider.id),
+                &provider.yaml(),
+            );
+        }
+        let arguments = [
+            "serve".as_ref(),
+            "--config".as_ref(),
+            folder.path().as_os_str(),
+        ];
+        let mut process = Process::start(program, &arguments);
+        let address = listening(&mut process, "listen").await;
+        let probes = listening(&mut process, "probe_listen").await;
+        Self {
+            process,
+            address,
+            probes,
+            folder,
+            providers: providers.to_vec(),
+        }
+    }
+
+    /// Konnect with the base URL and the first key of a provider.
+    #[must_use]
+    pub fn konnect(&self, provider: &str) -> Konnect {
+        let key = self.key(provider);
+        let provider = self.provider(provider);
+        let authority = provider.connector.trim_start_matches("http://");
+        Konnect::new(&format!("http://{}/{}", self.address, provider.id), key).hiding(authority)
+    }
+
+    /// The first key of a provider.
+    #[must_use]
+    pub fn key(&self, provider: &str) -> &str {
+        let (key, _) = self
+            .provider(provider)
+            .keys
+            .first()
+            .expect("a provider has a key");
+        key
+    }
+
+    fn provider(&self, id: &str) -> &Provider {
+        let provider = self.providers.iter().find(|p| p.id == id);
+        provider.expect("a provider of this gateway")
+    }
+}
+
+/// A running connector.
+#[derive(Debug)]
+pub struct Connector {
+    /// The process.
+    pub process: Process,
+    /// Where it serves gRPC.
+    pub address: SocketAddr,
+    /// Where it serves its probes.
+    pub probes: SocketAddr,
+    /// Its configuration, `connector.yaml` in this folder.
+    pub folder: Folder,
+}
+
+impl Connector {
+    /// Starts a connector's program and waits until it listens. `idp` makes its own section of the configuration,
+    /// indented by two, and may put secrets into the folder.
+    pub async fn start(
+        program: impl AsRef<OsStr>,
+        idp: impl FnOnce(&Folder) -> String,
+        more: &str,
+    ) -> Self {
+        let folder = Folder::new();
+        let idp = idp(&folder);
+        let yaml = format!(
+            "installation: {INSTALLATION}\nlisten: 127.0.0.1:0\nprobe_listen: 127.0.0.1:0\n{more}idp:\n{idp}"
+        );
+        let file = folder.write("connector.yaml", &yaml);
+        let arguments = [
+            "--log".as_ref(),
+            "trace".as_ref(),
+            "serve".as_ref(),
+            "--config".as_ref(),
+            file.as_os_str(),
+        ];
+        let mut process = Process::start(program, &arguments);
+        let address = listening(&mut process, "listen").await;
+        let probes = listening(&mut process, "probe_listen").await;
+        Self {
+            process,
+            address,
+            probes,
+            folder,
+        }
+    }
+}
+
+/// Waits until a process has said where it listens for what `member` of its configuration asked for.
+async fn listening(process: &mut Process, member: &str) -> SocketAddr {
+    let text = format!("listening ({member})");
+    process
+        .line(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            // The members of an event stand in `fields`, or beside the others.
+            let fields = line.get("fields").unwrap_or(&line);
+            let said = fields.get("message").and_then(Value::as_str) == Some(&text);
+            fields
+                .get("address")
+                .filter(|_| said)?
+                .as_str()?
+                .parse()
+                .ok()
+        })
+        .await
+}
