@@ -1,0 +1,45 @@
+# shellcheck shell=bash
+# Tools that a fresh machine lacks, each brought by an ordinary package client into a folder of $DCR_CACHE that bears
+# its version, so that the next run finds it. Sourced by run, under `set -e`.
+
+export DCR_CACHE=${DCR_CACHE:-$HOME/.cache/dcr-bridge}
+
+buf() {
+    local at=$DCR_CACHE/buf-1.75.0
+    [ -x "$at/node_modules/.bin/buf" ] ||
+        npm install --prefix "$at" --no-audit --no-fund --silent @bufbuild/buf@1.75.0
+    "$at/node_modules/.bin/buf" "$@"
+}
+
+# A Python with kubernetes_validate, which carries Kubernetes' schemas.
+python_with_schemas() {
+    local at=$DCR_CACHE/kubernetes-validate-1.37.0
+    if [ ! -e "$at/complete" ]; then
+        python3 -m venv --clear "$at"
+        "$at/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0
+        touch "$at/complete"
+    fi
+    "$at/bin/python" "$@"
+}
+
+# Built without optimisation: 45 s instead of minutes, for a run of two.
+cargo_deny() {
+    local at=$DCR_CACHE/cargo-deny-0.20.2
+    if [ ! -x "$at/bin/cargo-deny" ]; then
+        CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR="$at/target" \
+            cargo install --locked --quiet --debug --root "$at" cargo-deny@0.20.2
+        rm -r "$at/target"
+    fi
+    "$at/bin/cargo-deny" "$@"
+}
+
+# kubectl has kustomize in it; where there is none, kustomize is built.
+kustomize_build() {
+    local at=$DCR_CACHE/kustomize-5.7.1
+    if command -v kubectl >/dev/null; then
+        kubectl kustomize "$@"
+    else
+        [ -x "$at/kustomize" ] || GOBIN=$at go install -trimpath sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+        "$at/kustomize" build "$@"
+    fi
+}
