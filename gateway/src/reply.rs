@@ -238,11 +238,7 @@ impl Refusal {
             return None;
         };
         let wait = after.unwrap_or(USUAL_WAIT).min(LONGEST_WAIT);
-        Some(
-            (wait + Duration::from_nanos(999_999_999))
-                .as_secs()
-                .clamp(1, LONGEST_WAIT.as_secs()),
-        )
+        Some((wait + Duration::from_nanos(999_999_999)).as_secs().max(1))
     }
 }
 

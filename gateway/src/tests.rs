@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -259,17 +260,13 @@ impl Bridge {
     }
 
     async fn next(&mut self) -> Seen {
-        self.seen.recv().await.unwrap()
+        let seen = tokio::time::timeout(Duration::from_secs(10), self.seen.recv());
+        seen.await.expect("the connector is asked").unwrap()
     }
 
     /// What the connector still saw once all undoing has ended.
     async fn rest(mut self) -> Vec<Seen> {
-        assert_eq!(
-            self.shutdown
-                .drain(std::time::Duration::from_secs(30))
-                .await,
-            0
-        );
+        assert_eq!(self.shutdown.drain(Duration::from_secs(30)).await, 0);
         let mut rest = Vec::new();
         while let Ok(seen) = self.seen.try_recv() {
             rest.push(seen);
