@@ -377,11 +377,18 @@ mod tests {
     #[test]
     fn one_providers_mistakes_hold_up_no_other() {
         let bad = "id: X\npath: /x\nconnector: nowhere\napi_keys:\n- hash: planted\n  expires_at: soon\n- {}\n";
+        let keyless = provider("k", "k", 4);
+        let keyless = keyless
+            .split("- hash")
+            .next()
+            .unwrap()
+            .replace("api_keys:", "api_keys: []");
         let dir = Dir::new(
             GATEWAY,
             &[
                 ("bad.yaml", bad),
                 ("empty.yaml", ""),
+                ("keyless.yaml", &keyless),
                 ("good.yaml", &provider("okta", "okta", 2)),
                 (
                     "unknown.yaml",
@@ -407,6 +414,7 @@ mod tests {
                 "{problem:?} is not in {problems:?}"
             );
         }
+        assert!(problems.contains(&("keyless.yaml".to_owned(), None, "api_keys".to_owned())));
         for file in ["empty.yaml", "unknown.yaml"] {
             assert!(problems.iter().any(|(f, ..)| f == file), "{problems:?}");
         }

@@ -367,6 +367,7 @@ mod tests {
             description.ends_with("; 11 more. Reference: r-1"),
             "{description}"
         );
+        assert_eq!(description.matches("scopes").count(), MOST_VIOLATIONS - 1);
 
         let mut violations = Violations::default();
         violations.note(Field::Name, "must not be empty");
