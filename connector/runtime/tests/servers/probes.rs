@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::peer::{LONG, Peer, listener, soon, start};
 use dcr_runtime::Shutdown;
@@ -70,7 +71,7 @@ async fn a_stopping_process_is_alive_and_not_ready_until_its_tasks_have_ended() 
     let readiness = Readiness::new(&shutdown);
     let (end_task, wait) = tokio::sync::oneshot::channel::<()>();
     shutdown.tracker().spawn(async { wait.await.unwrap() });
-    let (address, task) = process(
+    let (address, mut task) = process(
         readiness,
         Registry::default(),
         shutdown.stopping(),
@@ -79,9 +80,10 @@ async fn a_stopping_process_is_alive_and_not_ready_until_its_tasks_have_ended() 
     .await;
     assert_eq!(status(address, "GET", "/readyz").await, "200");
     shutdown.stop();
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut task).await;
+    assert!(early.is_err(), "the process ended before its task");
     assert_eq!(status(address, "GET", "/readyz").await, "503");
     assert_eq!(status(address, "GET", "/livez").await, "200");
-    assert!(!task.is_finished());
     end_task.send(()).unwrap();
     soon("the process's end", task).await.unwrap();
 }
@@ -90,11 +92,7 @@ async fn a_stopping_process_is_alive_and_not_ready_until_its_tasks_have_ended() 
 async fn tasks_that_do_not_end_are_given_up_and_counted() {
     let shutdown = Shutdown::new();
     shutdown.tracker().spawn(std::future::pending::<()>());
-    let left = soon(
-        "the drain",
-        shutdown.drain(std::time::Duration::from_millis(50)),
-    )
-    .await;
+    let left = soon("the drain", shutdown.drain(Duration::from_millis(50))).await;
     assert_eq!(left, 1);
     soon("the end", shutdown.over()).await;
 }
