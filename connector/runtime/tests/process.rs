@@ -2,8 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 use std::process::Command;
+use std::time::Duration;
 
 use dcr_runtime::process::run;
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(5);
 
 fn signal(name: &str) {
     let own = std::process::id().to_string();
@@ -20,8 +24,7 @@ fn a_signal_stops_and_a_second_one_ends_at_once() {
         let code = run(|shutdown| async move {
             assert!(!shutdown.is_stopping());
             signal(name);
-            shutdown.stopping().await;
-            Ok::<(), String>(())
+            timeout(SOON, shutdown.stopping()).await
         });
         assert_eq!(
             format!("{code:?}"),
@@ -30,9 +33,10 @@ fn a_signal_stops_and_a_second_one_ends_at_once() {
     }
     let code = run(|shutdown| async move {
         signal("TERM");
-        shutdown.stopping().await;
+        timeout(SOON, shutdown.stopping()).await.unwrap();
         signal("INT");
-        std::future::pending::<Result<(), String>>().await
+        tokio::time::sleep(SOON).await;
+        Ok::<(), String>(())
     });
     assert_eq!(
         format!("{code:?}"),
