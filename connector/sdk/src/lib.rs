@@ -17,7 +17,7 @@ pub use dcr_contract::fault::{self, Fault, FaultKind, Outcome, Reason, Violation
 pub use dcr_contract::model;
 pub use dcr_contract::{Connector, Served};
 pub use dcr_runtime::config;
-pub use grants::{GrantMap, Registrations};
+pub use grants::{GrantMap, Registrations, Subject};
 pub use idp::{Added, Created, Found, FoundByOperation, Idp, Rotated, Traits};
 pub use managed::{Imported, Managed, Owned};
 pub use mark::{Made, Mark, Marked};
