@@ -38,6 +38,9 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         config: PathBuf,
     },
+    /// Runs the whole bridge in one process, with an identity provider of its own: to try it out. Nothing is kept.
+    #[cfg(feature = "dev")]
+    Dev(crate::dev::Options),
     /// Makes an API key for Konnect and the line that admits it. The key is shown once and kept nowhere.
     NewKey,
 }
@@ -66,6 +69,12 @@ pub fn run() -> ExitCode {
                 return Err(Failure::new(&"something is wrong: see the findings above"));
             }
             Ok(())
+        }),
+        #[cfg(feature = "dev")]
+        Command::Dev(options) => process::run(async |shutdown: Shutdown| {
+            crate::dev::dev(&options, &shutdown)
+                .await
+                .map_err(|e| Failure::new(&e))
         }),
         Command::NewKey => match new_key() {
             Ok(()) => ExitCode::SUCCESS,

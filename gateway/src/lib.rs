@@ -8,6 +8,8 @@ pub mod check;
 pub mod config;
 
 mod cli;
+#[cfg(feature = "dev")]
+mod dev;
 mod guard;
 mod keys;
 mod konnect;

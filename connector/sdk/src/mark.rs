@@ -2,7 +2,6 @@
 
 use crate::model::{Caller, Installation, OperationId, ProviderId};
 
-const INSTALLATION: &str = "dcr_installation";
 const PROVIDER: &str = "dcr_provider";
 const OPERATION: &str = "dcr_operation";
 const ADOPTED: &str = "dcr_adopted";
@@ -44,14 +43,16 @@ pub enum Marked {
 }
 
 impl Mark {
+    /// The attribute with the installation: what clients of ours are searched by.
+    pub const INSTALLATION: &'static str = "dcr_installation";
     /// The names of all attributes that a mark may have.
-    pub const KEYS: [&'static str; 5] = [INSTALLATION, PROVIDER, OPERATION, ADOPTED, PROBE];
+    pub const KEYS: [&'static str; 5] = [Self::INSTALLATION, PROVIDER, OPERATION, ADOPTED, PROBE];
 
     /// The mark as named text attributes of at most 64 characters each, for IdPs that keep such.
     #[must_use]
     pub fn attributes(&self) -> Vec<(&'static str, String)> {
         let mut attributes = vec![
-            (INSTALLATION, self.caller.installation.to_string()),
+            (Self::INSTALLATION, self.caller.installation.to_string()),
             (PROVIDER, self.caller.provider_id.to_string()),
             (OPERATION, self.operation_id.to_string()),
         ];
@@ -74,7 +75,7 @@ impl Mark {
         let whole = || {
             Some(Self {
                 caller: Caller {
-                    installation: Installation::parse(attribute(INSTALLATION)?).ok()?,
+                    installation: Installation::parse(attribute(Self::INSTALLATION)?).ok()?,
                     provider_id: ProviderId::parse(attribute(PROVIDER)?).ok()?,
                 },
                 operation_id: OperationId::parse(attribute(OPERATION)?).ok()?,
@@ -134,7 +135,7 @@ mod tests {
     fn no_attribute_is_no_mark_and_half_a_mark_is_damaged() {
         assert_eq!(read(&BTreeMap::new()), Marked::No);
         let whole: BTreeMap<_, _> = mark(Made::Adopted, true).attributes().into_iter().collect();
-        for key in [INSTALLATION, PROVIDER, OPERATION] {
+        for key in [Mark::INSTALLATION, PROVIDER, OPERATION] {
             let mut part = whole.clone();
             part.remove(key);
             assert_eq!(read(&part), Marked::Damaged, "without {key}");

@@ -17,6 +17,7 @@ use dcr_runtime::telemetry::LevelFilter;
 use dcr_runtime::{Shutdown, grpc, listen, telemetry};
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
+use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use crate::idp::Idp;
@@ -197,6 +198,21 @@ pub fn run<I: Idp>() -> ExitCode {
     })
 }
 
+/// Serves an IdP's connector within another process, on a socket of its own and without probes: until `shutdown`
+/// stops, and then until what was not delivered has been undone.
+pub async fn serve_on<I: Idp>(idp: I, listener: TcpListener, shutdown: &Shutdown) {
+    let settle_after = idp.traits().settle_after;
+    let connector = Managed::new(idp, Imported::default(), shutdown.tracker().clone());
+    calls(connector, listener, shutdown).await;
+    shutdown.drain(settle_after).await;
+}
+
+async fn calls<I: Idp>(connector: Managed<I>, listener: TcpListener, shutdown: &Shutdown) {
+    let routes = Served::routes(Arc::new(connector));
+    let service = Served::<Managed<I>>::SERVICE_NAME;
+    grpc::serve(listener, routes, service, grpc::limits(), shutdown).await;
+}
+
 async fn serve<I: Idp>(file: &Path, shutdown: &Shutdown) -> Result<(), String> {
     let config = Config::<I>::read(file).map_err(text)?;
     let listener = listen::bind("listen", config.listen).await.map_err(text)?;
@@ -205,20 +221,13 @@ async fn serve<I: Idp>(file: &Path, shutdown: &Shutdown) -> Result<(), String> {
         .map_err(text)?;
     let settle_after = config.idp.traits().settle_after;
     let connector = Managed::new(config.idp, config.imported, shutdown.tracker().clone());
-    let routes = Served::routes(Arc::new(connector));
     let probes = Probes {
         listener: probes,
         readiness: Readiness::new(shutdown),
         metrics: Registry::with_prefix("dcr"),
     };
     tracing::info!(connector = I::NAME, version = I::VERSION, "serving");
-    let calls = grpc::serve(
-        listener,
-        routes,
-        Served::<Managed<I>>::SERVICE_NAME,
-        grpc::limits(),
-        shutdown,
-    );
+    let calls = calls(connector, listener, shutdown);
     process::serve(probes, calls, settle_after, shutdown).await;
     Ok(())
 }
