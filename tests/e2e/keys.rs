@@ -37,7 +37,7 @@ async fn knock(konnect: &Konnect, keys: &[&str]) -> Reply {
 
 #[tokio::test]
 async fn every_way_to_have_no_key_looks_alike() {
-    let connector = dead_port().await;
+    let connector = dead_port();
     let expired = new_key();
     let mut one = Provider::new("one", connector);
     one.keys
@@ -81,7 +81,7 @@ async fn every_way_to_have_no_key_looks_alike() {
 #[tokio::test]
 async fn any_key_of_a_provider_opens_it_until_it_expires() {
     let next = new_key();
-    let mut one = Provider::new("one", dead_port().await);
+    let mut one = Provider::new("one", dead_port());
     one.keys
         .push((next.clone(), Some("2999-01-01T00:00:00Z".to_owned())));
     let gateway = gateway(&[one]).await;

@@ -10,8 +10,17 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod bad_input;
+mod calls;
 mod dead;
 mod door;
+mod faults;
+mod hooks;
+mod hostile_ids;
 mod keys;
 mod probes;
+mod providers;
+mod reading;
+mod secrecy;
+mod shutdown;
 mod start;

@@ -105,6 +105,8 @@ impl Gateway {
             );
         }
         let arguments = [
+            "--log".as_ref(),
+            "trace".as_ref(),
             "serve".as_ref(),
             "--config".as_ref(),
             folder.path().as_os_str(),

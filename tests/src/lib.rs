@@ -15,20 +15,25 @@ pub mod bridge;
 pub mod folder;
 pub mod http;
 pub mod konnect;
+pub mod mishap;
 pub mod planted;
 pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod schema;
+pub mod small_idp;
 pub mod stand_in;
 pub mod token;
 
+mod bodies;
 mod rules;
 
 pub use bridge::{Connector, Gateway, Provider};
 pub use folder::Folder;
 pub use http::{Answer, Http};
 pub use konnect::{Konnect, Refusal, Reply};
+pub use mishap::{Gate, Mishap};
 pub use planted::Planted;
 pub use process::Process;
-pub use proxy::{Exchange, Mishap, Proxy};
+pub use proxy::{Exchange, Proxy};
+pub use small_idp::SmallIdp;

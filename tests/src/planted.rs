@@ -27,6 +27,12 @@ impl Planted {
         self.lock().push((what.to_owned(), secret.to_owned()));
     }
 
+    /// Adds what was planted elsewhere.
+    pub fn extend(&self, other: &Self) {
+        let more = other.lock().clone();
+        self.lock().extend(more);
+    }
+
     /// How many were planted.
     #[must_use]
     pub fn count(&self) -> usize {

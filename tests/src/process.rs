@@ -116,6 +116,16 @@ impl Process {
         self.ended(Duration::from_secs(5)).await
     }
 
+    /// Fails when it ends within this time.
+    #[track_caller]
+    pub fn stays(&mut self, time: Duration) -> impl Future<Output = ()> {
+        let place = std::panic::Location::caller();
+        async move {
+            let ended = tokio::time::timeout(time, self.child.wait()).await;
+            assert!(ended.is_err(), "{place}: {} did not stay", self.name);
+        }
+    }
+
     /// Waits for its end, and for the last of its output.
     #[track_caller]
     pub fn ended(&mut self, limit: Duration) -> impl Future<Output = ExitStatus> {

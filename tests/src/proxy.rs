@@ -10,18 +10,20 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
-use crate::http::{Answer, Http};
+use crate::http::{Answer, Http, PATIENCE};
+use crate::mishap::{Body, Mishap, half, hung_up, is_of_one_connection, respond};
 
 /// One exchange that went by.
 #[derive(Debug, Clone)]
@@ -38,25 +40,12 @@ pub struct Exchange {
     pub answer: Option<Answer>,
 }
 
-/// What becomes of an exchange instead of what should.
-#[derive(Debug, Clone)]
-pub enum Mishap {
-    /// The IdP is not asked; this status, these headers and this body are the answer.
-    Instead(StatusCode, HeaderMap, Bytes),
-    /// The IdP does what it was asked, but its answer is lost and this one takes its place.
-    AfterCommit(StatusCode, HeaderMap, Bytes),
-    /// The IdP does it, and half of its answer arrives.
-    HalfAnAnswer,
-    /// The IdP does it, and its answer never arrives.
-    Silence,
-    /// The IdP does it, and one JSON member of its answer is another.
-    Member(&'static str, Value),
-}
-
 /// A reverse proxy on loopback. Its tasks and connections end when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    /// Keeps the address while nobody listens there.
+    _reserved: TcpSocket,
     state: Arc<State>,
     server: JoinHandle<()>,
 }
@@ -67,38 +56,33 @@ struct State {
     http: Http,
     seen: Mutex<Vec<Exchange>>,
     mishaps: Mutex<VecDeque<(Method, String, Mishap)>>,
+    held: watch::Sender<usize>,
     recording: Option<Mutex<File>>,
 }
 
-type Body = BoxBody<Bytes, io::Error>;
-
 impl Proxy {
     /// Stands before the server at a URL (scheme, host and port).
-    pub async fn before(target: &str) -> Self {
-        Self::start(target, None).await
+    #[must_use]
+    pub fn before(target: &str) -> Self {
+        Self::start(target, None)
     }
 
     /// Stands before a server and writes every exchange to a file, one JSON object a line (`method`, `url`,
     /// `request_headers`, `request_body`, `status`, `response_headers`, `response_body`). The file holds secrets.
-    pub async fn recording(target: &str, file: &Path) -> Self {
+    #[must_use]
+    pub fn recording(target: &str, file: &Path) -> Self {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(file)
             .unwrap_or_else(|e| panic!("cannot write {}: {e}", file.display()));
-        Self::start(target, Some(Mutex::new(file))).await
+        Self::start(target, Some(Mutex::new(file)))
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the task ends with what holds it"
-    )]
-    async fn start(target: &str, recording: Option<Mutex<File>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let address = listener
+    fn start(target: &str, recording: Option<Mutex<File>>) -> Self {
+        let reserved = bound(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let address = reserved
             .local_addr()
             .expect("a bound socket has an address");
         let state = Arc::new(State {
@@ -106,13 +90,41 @@ impl Proxy {
             http: Http::new(),
             seen: Mutex::default(),
             mishaps: Mutex::default(),
+            held: watch::Sender::new(0),
             recording,
         });
-        let server = tokio::spawn(serve(listener, Arc::clone(&state)));
+        let server = listen(address, &state);
         Self {
             address,
+            _reserved: reserved,
             state,
             server,
+        }
+    }
+
+    /// Cuts every connection and refuses new ones: the IdP is dead. Its address stays its own.
+    pub async fn stop(&mut self) {
+        self.server.abort();
+        // An aborted task has dropped its listener when it is joined.
+        let _ = (&mut self.server).await;
+    }
+
+    /// The IdP lives again, at the same address.
+    pub fn resume(&mut self) {
+        self.server = listen(self.address, &self.state);
+    }
+
+    /// Waits until this many answers have been held back ([`Mishap::held`]).
+    #[track_caller]
+    pub fn held(&self, count: usize) -> impl Future<Output = ()> + use<> {
+        let place = std::panic::Location::caller();
+        let mut held = self.state.held.subscribe();
+        async move {
+            let enough = timeout(PATIENCE, held.wait_for(|held| *held >= count)).await;
+            assert!(
+                enough.is_ok(),
+                "{place}: fewer than {count} answers were held back"
+            );
         }
     }
 
@@ -150,6 +162,28 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+/// A socket that several may bind, so that an address outlives its listener.
+fn bound(address: SocketAddr) -> TcpSocket {
+    let bind = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseport(true)?;
+        socket.bind(address)?;
+        Ok::<_, io::Error>(socket)
+    };
+    bind().unwrap_or_else(|e| panic!("cannot bind {address}: {e}"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the task ends with what holds it"
+)]
+fn listen(address: SocketAddr, state: &Arc<State>) -> JoinHandle<()> {
+    let listener = bound(address)
+        .listen(1024)
+        .unwrap_or_else(|e| panic!("cannot listen at {address}: {e}"));
+    tokio::spawn(serve(listener, Arc::clone(state)))
 }
 
 async fn serve(listener: TcpListener, state: Arc<State>) {
@@ -209,6 +243,11 @@ async fn forward(
         }),
         Some(Mishap::HalfAnAnswer) => half(&answer),
         Some(Mishap::Silence) => std::future::pending().await,
+        Some(Mishap::Held(mut is_open)) => {
+            state.held.send_modify(|held| *held += 1);
+            let _ = is_open.wait_for(|is_open| *is_open).await;
+            respond(answer)
+        }
         Some(Mishap::Member(name, value)) => {
             let mut body = answer.json();
             crate::konnect::merge(&mut body, &json!({ name: value }));
@@ -283,51 +322,6 @@ fn headers(headers: &HeaderMap) -> Map<String, Value> {
         .iter()
         .map(|(name, value)| (name.to_string(), text(value).into()))
         .collect()
-}
-
-fn is_of_one_connection(name: &str) -> bool {
-    matches!(
-        name,
-        "connection" | "keep-alive" | "transfer-encoding" | "content-length" | "te" | "upgrade"
-    )
-}
-
-fn respond(answer: Answer) -> Response<Body> {
-    let body = Full::new(answer.body)
-        .map_err(|never| match never {})
-        .boxed();
-    with_head(answer.status, &answer.headers, body)
-}
-
-/// The head of an answer, half of its body, and then nothing.
-fn half(answer: &Answer) -> Response<Body> {
-    let half = answer.body.slice(..answer.body.len() / 2);
-    let frames = [Ok(Frame::data(half)), Err(io::Error::other("enough"))];
-    let body = StreamBody::new(tokio_stream::iter(frames)).boxed();
-    let mut response = with_head(answer.status, &answer.headers, body);
-    response
-        .headers_mut()
-        .insert("content-length", answer.body.len().into());
-    response
-}
-
-/// A body that fails at once, which closes the connection.
-fn hung_up() -> Body {
-    StreamBody::new(tokio_stream::iter([Err(io::Error::other(
-        "the IdP hung up",
-    ))]))
-    .boxed()
-}
-
-fn with_head(status: StatusCode, headers: &HeaderMap, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    for (name, value) in headers {
-        if !is_of_one_connection(name.as_str()) {
-            response.headers_mut().append(name.clone(), value.clone());
-        }
-    }
-    response
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -2,17 +2,21 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-/// An address of this machine that refuses connections.
-pub async fn dead_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("loopback has a free port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
+/// An address of this machine that refuses connections. Nobody else gets it while this process lives.
+#[must_use]
+pub fn dead_port() -> SocketAddr {
+    let bind = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let address = socket.local_addr()?;
+        // Bound and never listening.
+        std::mem::forget(socket);
+        Ok::<_, std::io::Error>(address)
+    };
+    bind().expect("loopback has a free port")
 }
 
 /// Takes every connection and never answers.
