@@ -112,7 +112,7 @@ async fn an_imported_client_is_served_and_a_delete_leaves_it() {
     let request = json!({"client_id": "made-by-hand", "name": "made by hand", "grant_types": ["client_credentials"]});
     let (id, secret) = bridge.idp().insert(&request).await;
     // It bears no mark: for every other provider it is nobody's.
-    is_hidden(&bridge.provider("two"), &id, "adopt --provider two").await;
+    is_hidden(&bridge.provider("two"), &id, NO_SUCH_CLIENT).await;
     let konnect = bridge.provider("one");
     assert_eq!(konnect.list(&id).await.listed(&id).len(), 1);
     let rotated = konnect.rotate(&id).await.rotated(&id);

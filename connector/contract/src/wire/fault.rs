@@ -225,10 +225,19 @@ fn not_from_a_connector(status: &Status) -> Fault {
             "the connector was not reached",
         )
         .reason(Reason::Unreachable)
-        .because(status.clone());
+        .because(root_cause(status));
     }
     let message = "the call to the connector ended without an answer of its own";
     Fault::new(FaultKind::TimedOut, message).because(status.clone())
+}
+
+/// What an operator can do something about (`Connection refused`); each layer above repeats it in words of its own.
+fn root_cause(status: &Status) -> String {
+    let mut cause: &dyn Error = status;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 fn never_sent(status: &Status) -> bool {

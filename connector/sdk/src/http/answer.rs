@@ -80,6 +80,23 @@ impl Answer {
         })
     }
 
+    /// What a token endpoint refused (RFC 6749 section 5.2), by its code alone: the description may repeat the
+    /// credential that was sent.
+    pub(super) fn refusal_by_code(&self) -> String {
+        #[derive(Deserialize)]
+        struct Refusal {
+            error: String,
+        }
+        let message = format!("{} answered {}", self.call, self.status.as_u16());
+        let is_code = |c: char| c.is_ascii_lowercase() || c == '_';
+        match serde_json::from_slice::<Refusal>(&self.body) {
+            Ok(Refusal { error }) if error.len() <= 32 && error.chars().all(is_code) => {
+                format!("{message}: {error}")
+            }
+            _ => message,
+        }
+    }
+
     /// What the IdP says is wrong: the known members of an error body, never the body itself; at most 200 printable
     /// characters. For the log, or to recognise an error by; Konnect is told a sentence of the connector's own.
     #[must_use]
@@ -191,6 +208,16 @@ mod tests {
                     "{status} {effect:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_refused_credential_is_told_by_its_code_alone() {
+        let told = |body| answer(Effect::Reads, 401, body).refusal_by_code();
+        let described = r#"{"error":"invalid_client","error_description":"bad secret planted"}"#;
+        assert_eq!(told(described), "POST /clients answered 401: invalid_client");
+        for body in [r#"{"error":"Planted-1"}"#, r#"{"error":{}}"#, "planted"] {
+            assert_eq!(told(body), "POST /clients answered 401");
         }
     }
 

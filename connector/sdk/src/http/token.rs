@@ -189,7 +189,7 @@ impl TokenSource {
             .map_err(|fault| fault.outcome(Outcome::NotApplied))?;
         let answer = match answer.status() {
             StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(refused(answer.fault().message().to_owned()));
+                return Err(refused(answer.refusal_by_code()));
             }
             _ => answer.expect(&[StatusCode::OK])?,
         };

@@ -11,11 +11,17 @@ use crate::model::{Caller, ClientId, ProviderId};
 pub struct Imported(pub HashMap<ProviderId, HashSet<ClientId>>);
 
 impl Imported {
-    fn admits(&self, caller: &Caller, client_id: &str) -> bool {
+    /// Whose an unmarked client is.
+    fn standing(&self, caller: &Caller, client_id: &str) -> Standing {
         // Few and looked at only for unmarked clients, so text is compared.
-        self.0
-            .get(&caller.provider_id)
-            .is_some_and(|ids| ids.iter().any(|id| id.as_str() == client_id))
+        let lists = |ids: &HashSet<ClientId>| ids.iter().any(|id| id.as_str() == client_id);
+        if self.0.get(&caller.provider_id).is_some_and(lists) {
+            Standing::Admitted
+        } else if self.0.values().any(lists) {
+            Standing::Foreign
+        } else {
+            Standing::Unmarked
+        }
     }
 }
 
@@ -59,8 +65,7 @@ impl Standing {
                 Made::Adopted => Self::Admitted,
             },
             Marked::Damaged => Self::Foreign,
-            Marked::No if imported.admits(caller, client_id) => Self::Admitted,
-            Marked::No => Self::Unmarked,
+            Marked::No => imported.standing(caller, client_id),
         }
     }
 
@@ -219,6 +224,6 @@ mod tests {
             HashSet::from([ClientId::parse("c").unwrap()]),
         )]));
         let standing = Standing::of(&caller("i", "p"), "c", &Marked::No, &listed, None);
-        assert_eq!(standing, Standing::Unmarked);
+        assert_eq!(standing, Standing::Foreign);
     }
 }

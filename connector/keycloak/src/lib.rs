@@ -1,0 +1,326 @@
+//! The connector for one Keycloak realm, over the Admin REST API with a service account.
+//!
+//! A client's id at Keycloak is derived from the operation that creates it; mark, registrations and what the client had
+//! before them are attributes of the client.
+
+mod api;
+mod check;
+mod config;
+mod grants;
+mod map;
+
+use std::time::Duration;
+
+pub use api::Client as Handle;
+pub use config::Config;
+use dcr_connector::config::Problems;
+use dcr_connector::fault::{Fault, Outcome};
+use dcr_connector::model::{
+    Adjustment, Capability, ClientId, ClientUpdate, Deadline, Field, Finding, Installation,
+    Malformed, ManagedClients, NewClient, OperationId, Origin, Page, Registration, SecretMetadata,
+};
+use dcr_connector::{
+    Created, Found, FoundByOperation, GrantMap, Idp, Mark, Owned, Registrations, Rotated, Settings,
+    Traits, fault,
+};
+use jiff::Timestamp;
+
+use crate::api::{Api, Assigned};
+use crate::config::{Grant, MissingScopes};
+use crate::grants::Change;
+use crate::map::Before;
+
+/// One Keycloak realm, as a connector speaks to it.
+#[derive(Debug)]
+pub struct Keycloak {
+    api: Api,
+    own_client_id: String,
+    missing_scopes: MissingScopes,
+    grants: GrantMap<Grant>,
+}
+
+impl Keycloak {
+    /// Settles which scopes a new client is assigned. Unless scopes are asked for, the realm's own choice stands.
+    async fn assign_scopes(
+        &self,
+        deadline: Deadline,
+        client: &NewClient,
+        new: &mut api::NewClient<'_>,
+    ) -> Result<(), Fault> {
+        let requested = map::requested(client);
+        if requested.is_empty() {
+            return Ok(());
+        }
+        // Keycloak takes both lists or none: with one alone the client would lose the realm's.
+        let (realm, defaults, optionals) = tokio::try_join!(
+            self.api.scopes(deadline),
+            self.api.realm_scopes(deadline, Assigned::Default),
+            self.api.realm_scopes(deadline, Assigned::Optional),
+        )?;
+        let missing = map::missing(client, &realm);
+        if !missing.is_empty() {
+            match self.missing_scopes {
+                MissingScopes::Refuse => return Err(Fault::invalid(missing)),
+                MissingScopes::Create => {
+                    for scope in &requested {
+                        if realm.iter().all(|known| known.name != **scope) {
+                            self.api.create_scope(deadline, scope).await?;
+                        }
+                    }
+                }
+            }
+        }
+        let (defaults, optionals) = map::assigned(&requested, defaults, optionals);
+        new.default_client_scopes = Some(defaults);
+        new.optional_client_scopes = Some(optionals);
+        Ok(())
+    }
+
+    /// Reads a new client back: its secret, and whether it has what was asked for. Keycloak drops a scope that it does
+    /// not know with a 201.
+    async fn read_back(
+        &self,
+        deadline: Deadline,
+        id: &str,
+        client: &NewClient,
+    ) -> Result<api::Client, Fault> {
+        let made = self.api.read(deadline, id).await?;
+        let lists = [&made.default_client_scopes, &made.optional_client_scopes];
+        let dropped = map::requested(client).into_iter().find(|scope| {
+            lists
+                .iter()
+                .all(|list| list.iter().all(|known| known != scope))
+        });
+        match dropped {
+            None => Ok(made),
+            Some(scope) => {
+                let rule = format!("holds {scope}, which Keycloak did not assign to the client");
+                let rule = Malformed::new(rule);
+                Err(Fault::invalid(vec![fault::Violation::new(
+                    Field::Scopes,
+                    &rule,
+                )]))
+            }
+        }
+    }
+}
+
+impl Idp for Keycloak {
+    const NAME: &'static str = "keycloak";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    type Config = Config;
+    type Handle = Handle;
+
+    fn open(config: Config, settings: &Settings) -> Result<Self, Problems> {
+        config.open(settings)
+    }
+
+    fn traits(&self) -> Traits {
+        Traits {
+            capabilities: vec![
+                Capability::RotateSecret,
+                Capability::Update,
+                Capability::Registrations,
+                Capability::ListManaged,
+                Capability::AbortCreate,
+            ],
+            max_secrets: Some(1),
+            settle_after: Duration::from_secs(30),
+        }
+    }
+
+    fn own_credential(&self) -> Option<&str> {
+        Some(&self.own_client_id)
+    }
+
+    async fn check(&self, deadline: Deadline) -> Vec<Finding> {
+        check::check(&self.api, &self.grants.all(), deadline).await
+    }
+
+    async fn find(
+        &self,
+        deadline: Deadline,
+        client_id: &ClientId,
+    ) -> Result<Option<Found<Handle>>, Fault> {
+        let client = self.api.find(deadline, client_id.as_str()).await?;
+        Ok(client.map(map::found))
+    }
+
+    async fn find_by_operation(
+        &self,
+        deadline: Deadline,
+        operation: OperationId,
+    ) -> Result<Option<FoundByOperation<Handle>>, Fault> {
+        let client_id = map::client_id(operation);
+        let client = self.api.find(deadline, &client_id).await?;
+        Ok(client.map(|client| FoundByOperation {
+            client_id,
+            found: map::found(client),
+        }))
+    }
+
+    async fn create(
+        &self,
+        deadline: Deadline,
+        mark: &Mark,
+        client: &NewClient,
+    ) -> Result<Created, Fault> {
+        let mut new = map::new_client(mark, client)?;
+        self.assign_scopes(deadline, client, &mut new).await?;
+        let id = self.api.create(deadline, &new).await?;
+        let made = self.read_back(deadline, &id, client).await;
+        let secret = made.and_then(|made| {
+            let none = || Fault::internal("a new client has no secret");
+            Ok((made.client_id, made.secret.ok_or_else(none)?))
+        });
+        match secret {
+            Ok((client_id, secret)) => Ok(Created {
+                client_id,
+                secret,
+                secret_id: None,
+                issued_at: None,
+                secret_expires_at: None,
+                adjustments: Vec::new(),
+            }),
+            // It was made and cannot be delivered.
+            Err(fault) => match self.api.delete(deadline, &id).await {
+                Ok(()) => Err(fault.outcome(Outcome::NotApplied)),
+                Err(_) => Err(fault.outcome(Outcome::Unknown)),
+            },
+        }
+    }
+
+    async fn write_mark(
+        &self,
+        deadline: Deadline,
+        client: &Owned<Handle>,
+        mark: &Mark,
+    ) -> Result<(), Fault> {
+        let mark = mark
+            .attributes()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
+        self.api
+            .update(deadline, client.handle(), map::attributes(mark))
+            .await
+    }
+
+    async fn delete(&self, deadline: Deadline, client: &Owned<Handle>) -> Result<(), Fault> {
+        self.api.delete(deadline, &client.handle().id).await
+    }
+
+    async fn update(
+        &self,
+        deadline: Deadline,
+        client: &Owned<Handle>,
+        update: &ClientUpdate,
+    ) -> Result<Vec<Adjustment>, Fault> {
+        self.api
+            .update(deadline, client.handle(), map::update(update))
+            .await?;
+        Ok(Vec::new())
+    }
+
+    async fn rotate_secret(
+        &self,
+        deadline: Deadline,
+        client: &Owned<Handle>,
+    ) -> Result<Rotated, Fault> {
+        let id = &client.handle().id;
+        let secret = self.api.rotate(deadline, id).await?;
+        // A client policy may keep the old one alive; after a rotation only the new one lives.
+        let forgotten = self.api.forget_rotated(deadline, id).await;
+        forgotten.map_err(|fault| fault.outcome(Outcome::Applied))?;
+        Ok(Rotated {
+            secret,
+            secret_id: None,
+            expires_at: None,
+        })
+    }
+
+    async fn list_secrets(
+        &self,
+        _deadline: Deadline,
+        client: &Owned<Handle>,
+    ) -> Result<Vec<SecretMetadata>, Fault> {
+        Ok(map::secrets(client.handle(), Timestamp::now()))
+    }
+
+    fn maps(&self, registration: &Registration) -> bool {
+        !self.grants.grants(registration).is_empty()
+    }
+
+    async fn register(
+        &self,
+        deadline: Deadline,
+        client: &Owned<Handle>,
+        added: &Registration,
+        after: &Registrations,
+        _origin: &Origin,
+    ) -> Result<bool, Fault> {
+        let (api, handle) = (&self.api, client.handle());
+        let needed = self.grants.needed(after);
+        let change = Change::plan(api, deadline, handle, &needed, &needed).await?;
+        let kept = [
+            Registrations::attribute(added),
+            Before::of(handle).attribute(),
+        ];
+        let is_kept = kept
+            .iter()
+            .all(|(name, value)| handle.attributes.get(name) == Some(value));
+        let changes = !is_kept || change.moves_scopes();
+        if !is_kept {
+            api.update(deadline, handle, map::attributes(kept)).await?;
+        }
+        change.grant(api, deadline, handle).await?;
+        Ok(changes)
+    }
+
+    async fn unregister(
+        &self,
+        deadline: Deadline,
+        client: &Owned<Handle>,
+        removed: &Registration,
+        after: &Registrations,
+    ) -> Result<(), Fault> {
+        let (api, handle) = (&self.api, client.handle());
+        let freed = self.grants.freed(removed, after);
+        let needed = self.grants.needed(after);
+        Change::plan(api, deadline, handle, &freed, &needed)
+            .await?
+            .withdraw(api, deadline, handle)
+            .await?;
+        let gone = [(
+            Registrations::attribute_name(&removed.entity),
+            String::new(),
+        )];
+        api.update(deadline, handle, map::attributes(gone)).await
+    }
+
+    async fn list_marked(
+        &self,
+        deadline: Deadline,
+        installation: &Installation,
+        page: &Page,
+    ) -> Result<ManagedClients, Fault> {
+        let first = page.token.as_deref().map_or(Ok(0), str::parse::<usize>);
+        let first = first.map_err(|_| {
+            let rule = Malformed::new("must be what the page before gave");
+            Fault::invalid(vec![fault::Violation::new(Field::Page, &rule)])
+        })?;
+        let size = usize::from(page.size);
+        // By attribute Keycloak searches only where it was told to at its start, so all clients are looked at.
+        let clients = self.api.list(deadline, first, size).await?;
+        let next = (clients.len() == size).then(|| (first + size).to_string());
+        let installation = installation.as_str();
+        Ok(ManagedClients {
+            // Pages are counted, not cut at a client: when one vanishes meanwhile, another is skipped.
+            complete: first == 0 && next.is_none(),
+            next,
+            clients: clients
+                .into_iter()
+                .filter_map(|client| map::managed(client, installation))
+                .collect(),
+        })
+    }
+}

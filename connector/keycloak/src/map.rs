@@ -1,0 +1,313 @@
+//! The model into what Keycloak has, and back; pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dcr_connector::fault::{Fault, Violation};
+use dcr_connector::model::{
+    ClientId, ClientUpdate, Field, GrantType, Malformed, ManagedClient, NewClient, OperationId,
+    Origin, RedirectUri, Scope, SecretId, SecretMetadata, SecretStatus,
+};
+use dcr_connector::{Found, Mark, Marked, Registrations};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::api::{self, Assigned, Named};
+use crate::config::Grant;
+
+/// The attribute that keeps which scopes a client had before its first registration: they are never taken away.
+const BEFORE: &str = "dcr_before_registrations";
+/// The scope that every OpenID Connect server knows; Keycloak has no client scope of this name.
+const OPENID: &str = "openid";
+
+/// The client id that an operation creates: known again without a search.
+pub(crate) fn client_id(operation: OperationId) -> String {
+    format!("dcr-{}", operation.simple())
+}
+
+/// What to ask for, with its scopes left to the realm.
+///
+/// # Errors
+/// `Invalid` for the grant types that Keycloak does not have.
+pub(crate) fn new_client<'a>(
+    mark: &Mark,
+    client: &'a NewClient,
+) -> Result<api::NewClient<'a>, Fault> {
+    let refused = |(index, grant): (usize, &GrantType)| {
+        let rule = Malformed::new("must be a grant type that Keycloak has");
+        (*grant == GrantType::JwtBearer)
+            .then(|| Violation::of_element(Field::GrantTypes, index, &rule))
+    };
+    let violations: Vec<_> = client
+        .grant_types
+        .iter()
+        .enumerate()
+        .filter_map(refused)
+        .collect();
+    if !violations.is_empty() {
+        return Err(Fault::invalid(violations));
+    }
+    let has = |grant| client.grant_types.contains(&grant);
+    let mut attributes: BTreeMap<String, String> = mark
+        .attributes()
+        .into_iter()
+        .chain(origin(&client.origin))
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    for (grant, switch) in [
+        (
+            GrantType::DeviceCode,
+            "oauth2.device.authorization.grant.enabled",
+        ),
+        (GrantType::TokenExchange, "standard.token.exchange.enabled"),
+    ] {
+        if has(grant) {
+            attributes.insert(switch.to_owned(), "true".to_owned());
+        }
+    }
+    Ok(api::NewClient {
+        client_id: client_id(mark.operation_id),
+        name: client.name.as_str(),
+        description: client.description.as_ref().map_or("", |text| text.as_str()),
+        enabled: true,
+        protocol: "openid-connect",
+        public_client: false,
+        // Basic and post alike; the other methods need keys that nobody has given.
+        client_authenticator_type: "client-secret",
+        standard_flow_enabled: has(GrantType::AuthorizationCode),
+        implicit_flow_enabled: has(GrantType::Implicit),
+        direct_access_grants_enabled: has(GrantType::Password),
+        service_accounts_enabled: has(GrantType::ClientCredentials),
+        // Else every role of whoever logs in would stand in the application's tokens.
+        full_scope_allowed: false,
+        redirect_uris: client
+            .redirect_uris
+            .iter()
+            .map(RedirectUri::as_str)
+            .collect(),
+        attributes,
+        default_client_scopes: None,
+        optional_client_scopes: None,
+    })
+}
+
+/// What Konnect said about where an application comes from, for whoever looks at it in Keycloak.
+fn origin(origin: &Origin) -> impl Iterator<Item = (&'static str, String)> {
+    [
+        ("konnect_organization_id", &origin.organization_id),
+        ("konnect_portal_id", &origin.portal_id),
+        ("konnect_developer_id", &origin.developer_id),
+        ("konnect_auth_strategy_id", &origin.auth_strategy_id),
+        ("konnect_dcr_provider_id", &origin.dcr_provider_id),
+        ("konnect_application_id", &origin.application_id),
+    ]
+    .into_iter()
+    .filter_map(|(name, id)| Some((name, id.as_ref()?.to_string())))
+}
+
+/// The requested scopes that need a client scope, each once.
+pub(crate) fn requested(client: &NewClient) -> BTreeSet<&str> {
+    let scopes = client.scopes.iter().map(Scope::as_str);
+    scopes.filter(|scope| *scope != OPENID).collect()
+}
+
+/// The requested scopes that the realm does not have, as violations.
+pub(crate) fn missing(client: &NewClient, realm: &[Named]) -> Vec<Violation> {
+    let is_missing = |scope: &str| scope != OPENID && realm.iter().all(|known| known.name != scope);
+    let scopes = client.scopes.iter().enumerate();
+    let missing = scopes.filter(|(_, scope)| is_missing(scope.as_str()));
+    missing
+        .map(|(index, scope)| {
+            let rule = format!("is {scope}, which the realm has no client scope for");
+            Violation::of_element(Field::Scopes, index, &Malformed::new(rule))
+        })
+        .collect()
+}
+
+/// Both lists of scopes of a new client: what the realm gives everybody, and what was asked for as optional.
+pub(crate) fn assigned(
+    requested: &BTreeSet<&str>,
+    defaults: Vec<Named>,
+    optionals: Vec<Named>,
+) -> (Vec<String>, Vec<String>) {
+    let names = |scopes: Vec<Named>| scopes.into_iter().map(|s| s.name).collect::<Vec<_>>();
+    let (defaults, mut optionals) = (names(defaults), names(optionals));
+    for scope in requested {
+        let has = |list: &[String]| list.iter().any(|known| known == scope);
+        if !has(&defaults) && !has(&optionals) {
+            optionals.push((*scope).to_owned());
+        }
+    }
+    (defaults, optionals)
+}
+
+/// The members of an update.
+pub(crate) fn update(update: &ClientUpdate) -> Map<String, Value> {
+    let mut members = Map::new();
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            members.insert(name.to_owned(), value);
+        }
+    };
+    set(
+        "name",
+        update.name.as_ref().map(|name| name.as_str().into()),
+    );
+    set(
+        "description",
+        update.description.as_ref().map(|text| text.as_str().into()),
+    );
+    let uris = update.redirect_uris.as_ref();
+    set(
+        "redirectUris",
+        uris.map(|uris| uris.iter().map(RedirectUri::as_str).collect()),
+    );
+    members
+}
+
+/// The members that write attributes; an empty value removes one.
+pub(crate) fn attributes(
+    attributes: impl IntoIterator<Item = (String, String)>,
+) -> Map<String, Value> {
+    let attributes: Map<_, Value> = attributes
+        .into_iter()
+        .map(|(name, value)| (name, value.into()))
+        .collect();
+    Map::from_iter([("attributes".to_owned(), Value::Object(attributes))])
+}
+
+/// What bears a mark or none.
+pub(crate) fn found(client: api::Client) -> Found<api::Client> {
+    let attributes = &client.attributes;
+    let mark = Mark::from_attributes(|key| attributes.get(key).map(String::as_str));
+    let pairs = attributes.iter().map(|(key, value)| (&**key, &**value));
+    let registrations = Registrations::from_attributes(pairs);
+    Found {
+        handle: client,
+        mark,
+        registrations,
+    }
+}
+
+/// A client of a list, if it bears a whole mark of this installation and an id that can be named.
+pub(crate) fn managed(client: api::Client, installation: &str) -> Option<ManagedClient> {
+    let found = found(client);
+    let Marked::Yes(mark) = found.mark else {
+        return None;
+    };
+    (mark.caller.installation.as_str() == installation).then_some(())?;
+    Some(ManagedClient {
+        client_id: ClientId::parse(&found.handle.client_id).ok()?,
+        provider_id: mark.caller.provider_id,
+        created_at: None,
+        operation_id: mark.operation_id,
+        probe: mark.probe,
+    })
+}
+
+/// The current secret under a name that stays, and before it the one that a client policy may keep for a while.
+pub(crate) fn secrets(client: &api::Client, now: Timestamp) -> Vec<SecretMetadata> {
+    let time = |name: &str| {
+        let seconds = client.attributes.get(name)?.parse().ok()?;
+        Timestamp::from_second(seconds)
+            .ok()
+            .filter(|time| time.as_second() > 0)
+    };
+    let secret = |id: &str, created_at, expires_at: Option<Timestamp>| {
+        let expired = expires_at.is_some_and(|time| time <= now);
+        Some(SecretMetadata {
+            secret_id: SecretId::parse(id).ok()?,
+            status: if expired {
+                SecretStatus::Inactive
+            } else {
+                SecretStatus::Active
+            },
+            created_at,
+            expires_at,
+        })
+    };
+    let rotated = time("client.secret.rotated.expiration.time")
+        .filter(|_| client.attributes.contains_key("client.secret.rotated"))
+        .and_then(|expires| {
+            secret(
+                "rotated",
+                time("client.secret.rotated.creation.time"),
+                Some(expires),
+            )
+        });
+    let current = secret(
+        "current",
+        time("client.secret.creation.time"),
+        time("client.secret.expiration.time"),
+    );
+    rotated.into_iter().chain(current).collect()
+}
+
+/// Which scopes a client had before its first registration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Before {
+    default: BTreeSet<String>,
+    optional: BTreeSet<String>,
+}
+
+impl Before {
+    pub(crate) fn of(client: &api::Client) -> Self {
+        let kept = client.attributes.get(BEFORE);
+        kept.and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_else(|| Self {
+                default: client.default_client_scopes.iter().cloned().collect(),
+                optional: client.optional_client_scopes.iter().cloned().collect(),
+            })
+    }
+
+    /// Name and value of the attribute that keeps it.
+    pub(crate) fn attribute(&self) -> (String, String) {
+        (BEFORE.to_owned(), json!(self).to_string())
+    }
+
+    /// How a scope has to be assigned when the client needs these grants.
+    fn wanted(&self, scope: &str, needed: &BTreeSet<Grant>) -> Option<Assigned> {
+        let needs = |grant: fn(String) -> Grant| needed.contains(&grant(scope.to_owned()));
+        if self.default.contains(scope) || needs(Grant::DefaultScope) {
+            Some(Assigned::Default)
+        } else if self.optional.contains(scope) || needs(Grant::OptionalScope) {
+            Some(Assigned::Optional)
+        } else {
+            None
+        }
+    }
+}
+
+/// One change of a scope's assignment: from, to.
+pub(crate) type Move<'a> = (&'a str, Option<Assigned>, Option<Assigned>);
+
+/// What has to change so that these scopes are assigned as the client needs them.
+pub(crate) fn moves<'a>(
+    client: &api::Client,
+    before: &Before,
+    touched: &'a BTreeSet<Grant>,
+    needed: &BTreeSet<Grant>,
+) -> Vec<Move<'a>> {
+    let scopes: BTreeSet<&str> = touched
+        .iter()
+        .filter_map(|grant| match grant {
+            Grant::DefaultScope(scope) | Grant::OptionalScope(scope) => Some(&**scope),
+            Grant::Role(_) => None,
+        })
+        .collect();
+    let has = |list: &[String], scope: &str| list.iter().any(|known| known == scope);
+    scopes
+        .into_iter()
+        .filter_map(|scope| {
+            let is = if has(&client.default_client_scopes, scope) {
+                Some(Assigned::Default)
+            } else if has(&client.optional_client_scopes, scope) {
+                Some(Assigned::Optional)
+            } else {
+                None
+            };
+            let wanted = before.wanted(scope, needed);
+            (is != wanted).then_some((scope, is, wanted))
+        })
+        .collect()
+}

@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# The connector, the gateway and a real Keycloak. Fails when anything fails or is missing; nothing is skipped.
+# Keycloak is installed once into $DCR_CACHE; each run has a Keycloak of its own with nothing in it, on a free port.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
+
+export DCR_CACHE=${DCR_CACHE:-$HOME/.cache/dcr-bridge}
+version=26.7.3
+here=connector/keycloak
+# Where the API document and the checker of recordings are.
+specs=${DCR_SPECS:-../shared/specs}
+dist=$DCR_CACHE/keycloak-$version
+venv=$DCR_CACHE/check-exchanges-1
+target=${CARGO_TARGET_DIR:-target}
+
+say() { printf '== %s\n' "$*" >&2; }
+
+umask 077
+mkdir -p "$DCR_CACHE"
+work=$(mktemp -d)
+keycloak=
+finish() {
+    local status=$?
+    if [ -n "$keycloak" ]; then
+        kill "$keycloak" 2>/dev/null || true
+        wait "$keycloak" 2>/dev/null || true
+    fi
+    rm -rf "$work"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+for tool in mvn java unzip python3 curl cargo; do
+    command -v "$tool" >/dev/null || { say "$tool is missing"; exit 1; }
+done
+[ -x "$specs/check-exchanges" ] || { say "the checker of recordings is missing: set DCR_SPECS"; exit 1; }
+
+# Built in a draft that gets its name last: an interrupted run leaves nothing that looks complete.
+if [ ! -d "$dist" ]; then
+    say "installing Keycloak $version"
+    draft=$(mktemp -d "$DCR_CACHE/keycloak-draft.XXXXXX")
+    mvn --quiet --batch-mode dependency:get -Dtransitive=false \
+        -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:zip"
+    mvn --quiet --batch-mode dependency:copy -DoutputDirectory="$draft" \
+        -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:zip"
+    unzip -q "$draft/keycloak-quarkus-dist-$version.zip" -d "$draft"
+    "$draft/keycloak-$version/bin/kc.sh" build --db=dev-mem >"$draft/log" 2>&1 || { cat "$draft/log"; exit 1; }
+    mv "$draft/keycloak-$version" "$dist"
+    rm -r "$draft"
+fi
+if [ ! -e "$venv/complete" ]; then
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check \
+        openapi-schema-validator==0.8.1 PyYAML==6.0.3
+    touch "$venv/complete"
+fi
+
+# Configuration and data of this run only; the libraries are read where they are.
+home=$work/keycloak
+mkdir "$home"
+cp -r "$dist/bin" "$dist/conf" "$home"
+for shared in lib providers themes version.txt; do ln -s "$dist/$shared" "$home/$shared"; done
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+url=http://127.0.0.1:$port
+python3 -c 'import secrets; print(secrets.token_urlsafe(24), end="")' >"$work/admin-password"
+say "starting Keycloak at $url"
+KC_BOOTSTRAP_ADMIN_USERNAME=admin KC_BOOTSTRAP_ADMIN_PASSWORD=$(cat "$work/admin-password") \
+    JAVA_OPTS_APPEND="-Xmx768m" \
+    "$home/bin/kc.sh" start --optimized --cache=local --http-enabled=true --hostname-strict=false \
+    --http-host=127.0.0.1 --http-port="$port" >"$work/keycloak.log" 2>&1 &
+keycloak=$!
+
+say "building"
+cargo build --quiet -p dcr-gateway -p dcr-connector-keycloak
+cargo build --quiet -p dcr-connector-keycloak --example keycloak-real
+
+for _ in $(seq 240); do
+    curl -sf -o /dev/null "$url/realms/master/.well-known/openid-configuration" && break
+    kill -0 "$keycloak" 2>/dev/null || break
+    sleep 0.5
+done
+curl -sf -o /dev/null "$url/realms/master/.well-known/openid-configuration" ||
+    { say "Keycloak did not start"; cat "$work/keycloak.log"; exit 1; }
+
+say "making the realm apis"
+export KCADM=$home/bin/kcadm.sh SERVER=$url REALM=apis ADMIN=admin
+KC_CLI_PASSWORD=$(cat "$work/admin-password")
+export KC_CLI_PASSWORD
+kcadm() { "$KCADM" "$@" --config "$work/session" >"$work/kcadm.log" 2>&1 || { cat "$work/kcadm.log"; return 1; }; }
+kcadm config credentials --server "$url" --realm master --user admin
+cat >"$work/realm.json" <<'JSON'
+{
+  "realm": "apis", "enabled": true, "accessTokenLifespan": 300,
+  "clients": [{"clientId": "orders-api", "bearerOnly": true, "enabled": true}],
+  "roles": {"client": {"orders-api": [{"name": "reader"}, {"name": "writer"}]}}
+}
+JSON
+kcadm create realms -f "$work/realm.json"
+for scope in orders.read orders.write timetable.read; do
+    kcadm create client-scopes -r apis -s "name=$scope" -s protocol=openid-connect \
+        -s 'attributes={"include.in.token.scope": "true"}'
+done
+cat >"$work/audience.json" <<'JSON'
+{
+  "name": "ferry-audience", "protocol": "openid-connect", "attributes": {"include.in.token.scope": "true"},
+  "protocolMappers": [{
+    "name": "ferry", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
+    "config": {"included.custom.audience": "https://api.ferry.example", "access.token.claim": "true"}
+  }]
+}
+JSON
+kcadm create client-scopes -r apis -f "$work/audience.json"
+
+say "running the script of the README"
+sed -n '/<!-- script:begin -->/,/<!-- script:end -->/p' "$here/README.md" | sed '/^<!--/d; /^```/d' >"$work/script.sh"
+grep -q 'KCADM' "$work/script.sh" || { say "the README has no script"; exit 1; }
+ROLES="manage-clients manage-users" SECRET_FILE=$work/secret sh "$work/script.sh" >"$work/script.log" 2>&1 ||
+    { cat "$work/script.log"; exit 1; }
+[ "$(stat -c %a "$work/secret")" = 600 ] || { say "the script's secret file is not private"; exit 1; }
+unset KC_CLI_PASSWORD
+
+say "running the suite"
+failed=0
+"$target/debug/examples/keycloak-real" \
+    --url "$url" --realm apis --admin admin --admin-password-file "$work/admin-password" \
+    --secret-file "$work/secret" --recording "$work/recording.jsonl" \
+    --gateway "$target/debug/dcr-gateway" --connector "$target/debug/dcr-connector-keycloak" "$@" || failed=1
+
+say "checking the recording against Keycloak's API document"
+"$venv/bin/python" "$specs/check-exchanges" --spec "$specs/keycloak.json" --strict-members \
+    --ignore "$here/tests/accepted.txt" "$work/recording.jsonl" || failed=1
+exit "$failed"
