@@ -103,10 +103,10 @@ pub(crate) async fn dev(options: &Options, shutdown: &Shutdown) -> Result<(), De
         }],
     };
     // The sockets are open: whoever calls now is answered as soon as the servers run.
-    ready.print()?;
     if let Some(file) = &options.ready_file {
         ready.write(file)?;
     }
+    ready.print()?;
     // The gateway may have to undo something when it is told to stop: the backend stops after it.
     let after = Shutdown::new();
     let gateway = async {

@@ -13,6 +13,7 @@
 mod bad_input;
 mod calls;
 mod dead;
+mod dev;
 mod door;
 mod faults;
 mod hooks;

@@ -9,7 +9,7 @@ use dcr_tests::token::TokenEndpoint;
 use dcr_tests::{Connector, Gateway, Http, Konnect, Planted, Process, Provider, Proxy};
 use serde_json::Value;
 
-const GATEWAY: &str = env!("CARGO_BIN_EXE_test-gateway");
+pub(crate) const GATEWAY: &str = env!("CARGO_BIN_EXE_test-gateway");
 const CONNECTOR: &str = env!("CARGO_BIN_EXE_test-memory");
 /// Longer than a process may take to end, or to do one thing and end.
 const END: Duration = Duration::from_secs(15);

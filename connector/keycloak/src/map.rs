@@ -311,3 +311,173 @@ pub(crate) fn moves<'a>(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dcr_connector::model::{Caller, ClientName, ProviderId};
+    use dcr_connector::{Made, model};
+
+    fn mark() -> Mark {
+        Mark {
+            caller: Caller {
+                installation: model::Installation::parse("i").unwrap(),
+                provider_id: ProviderId::parse("p").unwrap(),
+            },
+            operation_id: OperationId::generate(),
+            made: Made::ByUs,
+            probe: false,
+        }
+    }
+
+    fn asked(grant_types: &[GrantType], scopes: &[&str]) -> NewClient {
+        NewClient {
+            name: ClientName::parse("ferry").unwrap(),
+            description: None,
+            redirect_uris: Vec::new(),
+            grant_types: grant_types.to_vec(),
+            scopes: scopes
+                .iter()
+                .map(|scope| Scope::parse(scope).unwrap())
+                .collect(),
+            token_endpoint_auth_method: None,
+            origin: Origin::default(),
+            probe: false,
+        }
+    }
+
+    fn named(names: &[&str]) -> Vec<Named> {
+        let named = |name: &&str| Named {
+            id: format!("id of {name}"),
+            name: (*name).to_owned(),
+        };
+        names.iter().map(named).collect()
+    }
+
+    fn client(json: &Value) -> api::Client {
+        let mut whole = json!({"id": "u", "clientId": "c"});
+        whole
+            .as_object_mut()
+            .unwrap()
+            .extend(json.as_object().unwrap().clone());
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn grant_types_switch_what_keycloak_calls_flows() {
+        let all: Vec<_> = GrantType::ALL
+            .into_iter()
+            .filter(|g| *g != GrantType::JwtBearer)
+            .collect();
+        for grant in &all {
+            let asked = asked(&[*grant], &[]);
+            let made = new_client(&mark(), &asked).unwrap();
+            let has = |name: &str| made.attributes.contains_key(name);
+            let switched = [
+                (GrantType::AuthorizationCode, made.standard_flow_enabled),
+                (GrantType::ClientCredentials, made.service_accounts_enabled),
+                (GrantType::Implicit, made.implicit_flow_enabled),
+                (GrantType::Password, made.direct_access_grants_enabled),
+                (
+                    GrantType::TokenExchange,
+                    has("standard.token.exchange.enabled"),
+                ),
+                (
+                    GrantType::DeviceCode,
+                    has("oauth2.device.authorization.grant.enabled"),
+                ),
+            ];
+            for (of, on) in switched {
+                assert_eq!(on, of == *grant, "{grant:?} and the switch of {of:?}");
+            }
+            assert!(!made.public_client && !made.full_scope_allowed);
+        }
+        let fault = new_client(&mark(), &asked(&[GrantType::JwtBearer], &[])).unwrap_err();
+        assert_eq!(fault.kind().name(), "invalid");
+    }
+
+    #[test]
+    fn a_missing_scope_is_named_with_its_place_and_openid_is_never_missing() {
+        let asked = asked(&[], &["openid", "read", "write"]);
+        let missing = missing(&asked, &named(&["read"]));
+        assert_eq!(missing.len(), 1);
+        assert_eq!(
+            (missing[0].field, missing[0].index),
+            (Field::Scopes, Some(2))
+        );
+        assert!(missing[0].rule.as_str().contains("write"));
+        assert_eq!(requested(&asked), ["read", "write"].into());
+    }
+
+    #[test]
+    fn requested_scopes_are_optional_beside_what_the_realm_gives() {
+        let requested = ["profile", "phone", "read"].into();
+        let lists = assigned(&requested, named(&["profile"]), named(&["phone"]));
+        let texts = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        assert_eq!(lists, (texts(&["profile"]), texts(&["phone", "read"])));
+    }
+
+    #[test]
+    fn a_secret_is_read_once_and_never_sent_back_or_shown() {
+        let json = json!({"secret": "planted", "registrationAccessToken": "planted", "name": "n"});
+        let client = client(&json);
+        assert!(client.secret.is_some());
+        let others = Value::Object(client.others.clone()).to_string();
+        assert!(
+            others.contains("name") && !others.contains("planted"),
+            "{others}"
+        );
+        assert!(!format!("{client:?}").contains("planted"));
+    }
+
+    #[test]
+    fn the_one_secret_has_a_name_that_stays_and_a_kept_one_stands_beside_it() {
+        let now = Timestamp::from_second(2_000).unwrap();
+        let one = client(&json!({"attributes": {"client.secret.creation.time": "1000"}}));
+        let listed = secrets(&one, now);
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].secret_id.as_str(), "current");
+        assert_eq!(listed[0].created_at.unwrap().as_second(), 1_000);
+        let kept = client(&json!({"attributes": {
+            "client.secret.rotated": "…", "client.secret.rotated.expiration.time": "1999",
+        }}));
+        let listed = secrets(&kept, now);
+        assert_eq!(listed.len(), 2);
+        assert_eq!(listed[0].status, SecretStatus::Inactive);
+        assert_eq!(listed[1].status, SecretStatus::Active);
+    }
+
+    #[test]
+    fn scopes_move_to_where_they_are_needed_and_back_to_where_they_were() {
+        use Assigned::{Default as D, Optional as O};
+        let one = |grant: fn(String) -> Grant, scope: &str| grant(scope.to_owned());
+        let nothing = BTreeSet::new();
+        let (d, o) = (
+            Grant::DefaultScope as fn(String) -> Grant,
+            Grant::OptionalScope as fn(_) -> _,
+        );
+        let before = Before {
+            default: ["base".to_owned()].into(),
+            optional: ["asked".to_owned()].into(),
+        };
+        let fresh = client(&json!({
+            "defaultClientScopes": ["base"], "optionalClientScopes": ["asked"],
+        }));
+        // Registering: what is optional becomes default, what is default already stays.
+        let needed = [one(d, "asked"), one(o, "new"), one(o, "base")].into();
+        let expected = [("asked", Some(O), Some(D)), ("new", None, Some(O))];
+        assert_eq!(moves(&fresh, &before, &needed, &needed), expected);
+        // Deregistering: what was asked for by the application itself goes back, the rest goes.
+        let granted = client(&json!({
+            "defaultClientScopes": ["base", "asked"], "optionalClientScopes": ["new"],
+        }));
+        let expected = [("asked", Some(D), Some(O)), ("new", Some(O), None)];
+        assert_eq!(moves(&granted, &before, &needed, &nothing), expected);
+        // Another registration still needs one of them.
+        let still = [one(o, "new")].into();
+        assert_eq!(
+            moves(&granted, &before, &needed, &still),
+            [("asked", Some(D), Some(O))]
+        );
+    }
+}
