@@ -42,7 +42,8 @@ impl Dev {
     }
 
     fn text(&self, member: &str) -> &str {
-        self.ready[member].as_str().expect(member)
+        let text = self.ready.get(member).and_then(Value::as_str);
+        text.expect(member)
     }
 
     fn konnect(&self) -> Konnect {

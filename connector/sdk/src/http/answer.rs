@@ -215,7 +215,10 @@ mod tests {
     fn a_refused_credential_is_told_by_its_code_alone() {
         let told = |body| answer(Effect::Reads, 401, body).refusal_by_code();
         let described = r#"{"error":"invalid_client","error_description":"bad secret planted"}"#;
-        assert_eq!(told(described), "POST /clients answered 401: invalid_client");
+        assert_eq!(
+            told(described),
+            "POST /clients answered 401: invalid_client"
+        );
         for body in [r#"{"error":"Planted-1"}"#, r#"{"error":{}}"#, "planted"] {
             assert_eq!(told(body), "POST /clients answered 401");
         }

@@ -2,7 +2,7 @@
 //!
 //! It keeps to one origin, follows no redirect, decompresses nothing, reads at most 1 MiB of an answer, and ends every
 //! call by its deadline. It gets the admin token once for all concurrent callers, renews it before it expires and
-//! once more when the IdP refuses it. Every failure is a [`Fault`] with its `Outcome`: reads differ from changes.
+//! once more when the IdP refuses it. Every failure is a [`Fault`](crate::Fault) with its `Outcome`: reads differ from changes.
 
 mod answer;
 mod client;

@@ -20,7 +20,7 @@ pub(super) struct Shared<I> {
     pub(super) operations: Operations,
 }
 
-/// A client that the caller may act on: locked, found and judged. Only [`Managed`] makes one.
+/// A client that the caller may act on: locked, found and judged. Only [`Managed`](super::Managed) makes one.
 pub struct Owned<H> {
     client_id: Box<str>,
     handle: H,
