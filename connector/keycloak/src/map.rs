@@ -347,11 +347,11 @@ mod tests {
     }
 
     fn named(names: &[&str]) -> Vec<Named> {
-        let named = |name: &&str| Named {
+        let scope = |name: &&str| Named {
             id: format!("id of {name}"),
             name: (*name).to_owned(),
         };
-        names.iter().map(named).collect()
+        names.iter().map(scope).collect()
     }
 
     fn client(json: &Value) -> api::Client {

@@ -53,7 +53,7 @@ fi
 if [ ! -e "$venv/complete" ]; then
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check \
-        openapi-schema-validator==0.8.1 PyYAML==6.0.3
+        openapi-schema-validator==0.9.0 PyYAML==6.0.4
     touch "$venv/complete"
 fi
 
