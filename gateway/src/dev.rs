@@ -194,13 +194,10 @@ impl Ready {
         let mut name = file.as_os_str().to_owned();
         name.push(".new");
         let new = Path::new(&name);
+        // What an earlier run left there, or somebody else put there, is neither followed nor kept.
+        let _ = fs::remove_file(new);
         let mut options = OpenOptions::new();
-        let mut written = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(new)?;
+        let mut written = options.write(true).create_new(true).mode(0o600).open(new)?;
         written.write_all(&json)?;
         fs::rename(new, file)
     }

@@ -130,6 +130,19 @@ async fn a_registration_grants_what_the_configuration_maps_it_to_and_its_end_tak
 }
 
 #[tokio::test]
+async fn an_entity_whose_audience_changes_loses_what_the_old_one_granted() {
+    let (bridge, id, secret) = start().await;
+    let before = rights(&bridge, &id, &secret).await;
+    register(&bridge, &id, json!({"api_id": ENTITY, "audience": FERRY})).await;
+    assert_ne!(rights(&bridge, &id, &secret).await, before);
+    let unmapped = json!({"api_id": ENTITY, "audience": "https://elsewhere.example"});
+    register(&bridge, &id, unmapped.clone()).await;
+    assert_eq!(rights(&bridge, &id, &secret).await, before);
+    unregister(&bridge, &id, unmapped).await;
+    assert_eq!(rights(&bridge, &id, &secret).await, before);
+}
+
+#[tokio::test]
 async fn two_registrations_that_grant_the_same_do_not_undo_each_other() {
     let (bridge, id, secret) = start().await;
     let before = rights(&bridge, &id, &secret).await;

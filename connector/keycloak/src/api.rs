@@ -39,14 +39,9 @@ pub struct Client {
     pub(crate) service_accounts_enabled: bool,
     #[serde(default)]
     pub(crate) full_scope_allowed: bool,
-    /// Read after a create only; never sent back, since that could make an old secret live again.
+    pub(crate) authorization_services_enabled: Option<bool>,
+    /// Read after a create only.
     pub(crate) secret: Option<SecretString>,
-    /// Named so that `others` does not hold it.
-    #[serde(rename = "registrationAccessToken")]
-    _registration_access_token: Option<SecretString>,
-    /// All other members, to be sent back as they were: a PUT without some of them would switch things off.
-    #[serde(flatten)]
-    pub(crate) others: Map<String, Value>,
 }
 
 impl fmt::Debug for Client {
@@ -173,7 +168,7 @@ impl Api {
         deadline: Deadline,
         client: &NewClient<'_>,
     ) -> Result<String, Fault> {
-        let request = self.http.post(&self.path(&["clients"])).json(client);
+        let request = self.http.create(&self.path(&["clients"])).json(client);
         let answer = request.send(deadline).await?;
         match answer.status() {
             StatusCode::CREATED => {}
@@ -202,30 +197,31 @@ impl Api {
             .json()
     }
 
-    /// Changes members of a client. Attributes are merged by name, an empty one is removed.
+    /// Changes members of a client and no others, so that two replicas do not undo each other. Attributes are merged by name, an empty one is removed.
     pub(crate) async fn update(
         &self,
         deadline: Deadline,
         client: &Client,
         members: Map<String, Value>,
     ) -> Result<(), Fault> {
-        let mut body = client.others.clone();
+        let mut body = Map::new();
         body.insert("id".to_owned(), client.id.clone().into());
         body.insert("clientId".to_owned(), client.client_id.clone().into());
+        // Keycloak leaves alone what is left out, but for these two, which it would switch off.
         body.insert(
             "serviceAccountsEnabled".to_owned(),
             client.service_accounts_enabled.into(),
         );
-        body.insert(
-            "fullScopeAllowed".to_owned(),
-            client.full_scope_allowed.into(),
-        );
+        let authorization = client.authorization_services_enabled;
+        if let Some(enabled) = authorization {
+            body.insert("authorizationServicesEnabled".to_owned(), enabled.into());
+        }
         body.extend(members);
         let request = self
             .http
             .put(&self.path(&["clients", &client.id]))
             .json(&body);
-        let answer = request.send(deadline).await?;
+        let answer = request.send(deadline).await?.of_client()?;
         match answer.status() {
             StatusCode::BAD_REQUEST => Err(refused(&answer)),
             _ => answer.expect(DONE).map(drop),
@@ -250,7 +246,8 @@ impl Api {
         let request = self
             .http
             .post(&self.path(&["clients", id, "client-secret"]));
-        let Credential { value } = request.send(deadline).await?.expect(OK)?.json()?;
+        let answer = request.send(deadline).await?.of_client()?;
+        let Credential { value } = answer.expect(OK)?.json()?;
         Ok(value)
     }
 

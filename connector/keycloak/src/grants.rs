@@ -14,41 +14,62 @@ pub(crate) struct Change {
     moves: Vec<(String, Option<Assigned>, Option<Assigned>)>,
     /// By Keycloak's own name of the client whose roles they are.
     roles: BTreeMap<String, Vec<Named>>,
+    /// The user whose roles they become, where there are any.
+    service_account: String,
+}
+
+/// What to make of a scope, role or service account that the realm does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// It cannot be granted.
+    Refused,
+    /// It need not be taken away.
+    Skipped,
 }
 
 impl Change {
     /// What has to be done about `touched` so that the client has what it needs. Changes nothing.
     ///
     /// # Errors
-    /// `Unsupported` when the realm lacks a scope or role that the configuration grants.
+    /// `Unsupported` when the realm lacks a scope or role that is to be granted.
     pub(crate) async fn plan(
         api: &Api,
         deadline: Deadline,
         client: &Client,
         touched: &BTreeSet<Grant>,
         needed: &BTreeSet<Grant>,
+        absent: Absent,
     ) -> Result<Self, Fault> {
-        let has_roles = touched.iter().any(|grant| matches!(grant, Grant::Role(_)));
-        if has_roles && !client.service_accounts_enabled {
-            let sentence = "The API is mapped to client roles, which only an application with \
-                            client_credentials can have.";
-            return Err(Fault::unsupported(sentence));
-        }
         let moves = map::moves(client, &Before::of(client), touched, needed);
         let scopes = if moves.is_empty() {
             Vec::new()
         } else {
             api.scopes(deadline).await?
         };
-        let moves = moves.into_iter().map(|(name, from, to)| {
-            let scope = scopes.iter().find(|scope| scope.name == name);
-            let scope = scope.ok_or_else(|| absent(&format!("client scope {name}")))?;
-            Ok((scope.id.clone(), from, to))
-        });
-        Ok(Self {
-            moves: moves.collect::<Result<_, Fault>>()?,
-            roles: roles(api, deadline, touched).await?,
-        })
+        let mut known = Vec::with_capacity(moves.len());
+        for (name, from, to) in moves {
+            match scopes.iter().find(|scope| scope.name == name) {
+                Some(scope) => known.push((scope.id.clone(), from, to)),
+                None if absent == Absent::Skipped => {}
+                None => return Err(lacking(&format!("client scope {name}"))),
+            }
+        }
+        let mut change = Self {
+            moves: known,
+            roles: BTreeMap::new(),
+            service_account: String::new(),
+        };
+        if touched.iter().any(|grant| matches!(grant, Grant::Role(_))) {
+            if client.service_accounts_enabled {
+                change.service_account = api.service_account(deadline, &client.id).await?;
+                change.roles = roles(api, deadline, touched, absent).await?;
+            } else if absent == Absent::Refused {
+                let sentence = "The API is mapped to client roles, which only an application with \
+                                client_credentials can have.";
+                return Err(Fault::unsupported(sentence));
+            }
+        }
+        Ok(change)
     }
 
     /// Whether scopes have to be moved. Roles are not asked about: they are given again, which changes nothing.
@@ -64,13 +85,9 @@ impl Change {
         client: &Client,
     ) -> Result<(), Fault> {
         self.move_scopes(api, deadline, client).await?;
-        if self.roles.is_empty() {
-            return Ok(());
-        }
-        let user = api.service_account(deadline, &client.id).await?;
         for (of, roles) in &self.roles {
-            api.give_roles(deadline, Holder::User(&user), of, roles)
-                .await?;
+            let user = Holder::User(&self.service_account);
+            api.give_roles(deadline, user, of, roles).await?;
             if !client.full_scope_allowed {
                 api.give_roles(deadline, Holder::ScopeOf(&client.id), of, roles)
                     .await?;
@@ -87,16 +104,13 @@ impl Change {
         client: &Client,
     ) -> Result<(), Fault> {
         self.move_scopes(api, deadline, client).await?;
-        if !self.roles.is_empty() {
-            let user = api.service_account(deadline, &client.id).await?;
-            for (of, roles) in &self.roles {
-                if !client.full_scope_allowed {
-                    api.take_roles(deadline, Holder::ScopeOf(&client.id), of, roles)
-                        .await?;
-                }
-                api.take_roles(deadline, Holder::User(&user), of, roles)
+        for (of, roles) in &self.roles {
+            if !client.full_scope_allowed {
+                api.take_roles(deadline, Holder::ScopeOf(&client.id), of, roles)
                     .await?;
             }
+            let user = Holder::User(&self.service_account);
+            api.take_roles(deadline, user, of, roles).await?;
         }
         Ok(())
     }
@@ -126,26 +140,28 @@ async fn roles(
     api: &Api,
     deadline: Deadline,
     grants: &BTreeSet<Grant>,
+    absent: Absent,
 ) -> Result<BTreeMap<String, Vec<Named>>, Fault> {
     let mut found: BTreeMap<String, Vec<Named>> = BTreeMap::new();
-    let mut clients: BTreeMap<&str, String> = BTreeMap::new();
+    let mut clients: BTreeMap<&str, Option<String>> = BTreeMap::new();
     for grant in grants {
         let Grant::Role(Role { client_id, name }) = grant else {
             continue;
         };
-        let id = if let Some(id) = clients.get(&**client_id) {
-            id.clone()
-        } else {
+        if !clients.contains_key(&**client_id) {
             let client = api.find(deadline, client_id).await?;
-            let id = client
-                .ok_or_else(|| absent(&format!("client {client_id}")))?
-                .id;
-            clients.insert(client_id, id.clone());
-            id
+            clients.insert(client_id, client.map(|client| client.id));
+        }
+        let of = clients.get(&**client_id).and_then(Option::as_ref);
+        let role = match of {
+            Some(id) => api.role(deadline, id, name).await?,
+            None => None,
         };
-        let role = api.role(deadline, &id, name).await?;
-        let role = role.ok_or_else(|| absent(&format!("role {name} of client {client_id}")))?;
-        found.entry(id).or_default().push(role);
+        match of.zip(role) {
+            Some((id, role)) => found.entry(id.clone()).or_default().push(role),
+            None if absent == Absent::Skipped => {}
+            None => return Err(lacking(&format!("role {name} of a client {client_id}"))),
+        }
     }
     Ok(found)
 }
@@ -178,7 +194,7 @@ pub(crate) async fn absences(
     Ok(absences)
 }
 
-fn absent(what: &str) -> Fault {
+fn lacking(what: &str) -> Fault {
     Fault::unsupported(&format!(
         "The realm has no {what}, which the connector's configuration grants: its operator has to make it."
     ))

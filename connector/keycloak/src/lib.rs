@@ -27,8 +27,11 @@ use jiff::Timestamp;
 
 use crate::api::{Api, Assigned};
 use crate::config::{Grant, MissingScopes};
-use crate::grants::Change;
+use crate::grants::{Absent, Change};
 use crate::map::Before;
+
+/// The most clients that are read at once.
+const LARGEST_PAGE: usize = 100;
 
 /// One Keycloak realm, as a connector speaks to it.
 #[derive(Debug)]
@@ -171,22 +174,20 @@ impl Idp for Keycloak {
         let made = self.read_back(deadline, &id, client).await;
         let secret = made.and_then(|made| {
             let none = || Fault::internal("a new client has no secret");
-            Ok((made.client_id, made.secret.ok_or_else(none)?))
+            let expires_at = map::expiry(&made);
+            Ok((made.client_id, made.secret.ok_or_else(none)?, expires_at))
         });
         match secret {
-            Ok((client_id, secret)) => Ok(Created {
+            Ok((client_id, secret, expires_at)) => Ok(Created {
                 client_id,
                 secret,
                 secret_id: None,
                 issued_at: None,
-                secret_expires_at: None,
+                secret_expires_at: expires_at,
                 adjustments: Vec::new(),
             }),
-            // It was made and cannot be delivered.
-            Err(fault) => match self.api.delete(deadline, &id).await {
-                Ok(()) => Err(fault.outcome(Outcome::NotApplied)),
-                Err(_) => Err(fault.outcome(Outcome::Unknown)),
-            },
+            // It was made and cannot be delivered: an unknown outcome has it removed.
+            Err(fault) => Err(fault.outcome(Outcome::Unknown)),
         }
     }
 
@@ -215,9 +216,9 @@ impl Idp for Keycloak {
         client: &Owned<Handle>,
         update: &ClientUpdate,
     ) -> Result<Vec<Adjustment>, Fault> {
-        self.api
-            .update(deadline, client.handle(), map::update(update))
-            .await?;
+        map::may_be_updated(client.handle(), Timestamp::now())?;
+        let members = map::update(update)?;
+        self.api.update(deadline, client.handle(), members).await?;
         Ok(Vec::new())
     }
 
@@ -229,8 +230,15 @@ impl Idp for Keycloak {
         let id = &client.handle().id;
         let secret = self.api.rotate(deadline, id).await?;
         // A client policy may keep the old one alive; after a rotation only the new one lives.
-        let forgotten = self.api.forget_rotated(deadline, id).await;
-        forgotten.map_err(|fault| fault.outcome(Outcome::Applied))?;
+        self.api
+            .forget_rotated(deadline, id)
+            .await
+            .map_err(|fault| {
+                let message = "a new secret was made, and whether the old one is dead is not known";
+                Fault::internal(message)
+                    .outcome(Outcome::Unknown)
+                    .because(fault)
+            })?;
         Ok(Rotated {
             secret,
             secret_id: None,
@@ -256,15 +264,20 @@ impl Idp for Keycloak {
         client: &Owned<Handle>,
         added: &Registration,
         after: &Registrations,
-        _origin: &Origin,
+        origin: &Origin,
     ) -> Result<bool, Fault> {
         let (api, handle) = (&self.api, client.handle());
+        let granted = self.grants.grants(added);
         let needed = self.grants.needed(after);
-        let change = Change::plan(api, deadline, handle, &needed, &needed).await?;
-        let kept = [
+        let change =
+            Change::plan(api, deadline, handle, &granted, &needed, Absent::Refused).await?;
+        let kept: Vec<_> = [
             Registrations::attribute(added),
             Before::of(handle).attribute(),
-        ];
+        ]
+        .into_iter()
+        .chain(map::origin(origin).map(|(name, value)| (name.to_owned(), value)))
+        .collect();
         let is_kept = kept
             .iter()
             .all(|(name, value)| handle.attributes.get(name) == Some(value));
@@ -272,7 +285,8 @@ impl Idp for Keycloak {
         if !is_kept {
             api.update(deadline, handle, map::attributes(kept)).await?;
         }
-        change.grant(api, deadline, handle).await?;
+        let granted = change.grant(api, deadline, handle).await;
+        granted.map_err(halfway)?;
         Ok(changes)
     }
 
@@ -286,15 +300,16 @@ impl Idp for Keycloak {
         let (api, handle) = (&self.api, client.handle());
         let freed = self.grants.freed(removed, after);
         let needed = self.grants.needed(after);
-        Change::plan(api, deadline, handle, &freed, &needed)
-            .await?
-            .withdraw(api, deadline, handle)
-            .await?;
+        let change = Change::plan(api, deadline, handle, &freed, &needed, Absent::Skipped).await?;
         let gone = [(
             Registrations::attribute_name(&removed.entity),
             String::new(),
         )];
-        api.update(deadline, handle, map::attributes(gone)).await
+        let done = async {
+            change.withdraw(api, deadline, handle).await?;
+            api.update(deadline, handle, map::attributes(gone)).await
+        };
+        done.await.map_err(halfway)
     }
 
     async fn list_marked(
@@ -308,7 +323,8 @@ impl Idp for Keycloak {
             let rule = Malformed::new("must be what the page before gave");
             Fault::invalid(vec![fault::Violation::new(Field::Page, &rule)])
         })?;
-        let size = usize::from(page.size);
+        // A client can take 3 KB, and an answer may have 1 MiB.
+        let size = usize::from(page.size).min(LARGEST_PAGE);
         // By attribute Keycloak searches only where it was told to at its start, so all clients are looked at.
         let clients = self.api.list(deadline, first, size).await?;
         let next = (clients.len() == size).then(|| (first + size).to_string());
@@ -323,4 +339,9 @@ impl Idp for Keycloak {
                 .collect(),
         })
     }
+}
+
+/// A failure between several changes: some of them may have been made.
+fn halfway(fault: Fault) -> Fault {
+    fault.outcome(Outcome::Unknown)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dcr_connector::fault::{Fault, Violation};
+use dcr_connector::fault::{Fault, Reason, Violation};
 use dcr_connector::model::{
     ClientId, ClientUpdate, Field, GrantType, Malformed, ManagedClient, NewClient, OperationId,
     Origin, RedirectUri, Scope, SecretId, SecretMetadata, SecretStatus,
@@ -28,7 +28,7 @@ pub(crate) fn client_id(operation: OperationId) -> String {
 /// What to ask for, with its scopes left to the realm.
 ///
 /// # Errors
-/// `Invalid` for the grant types that Keycloak does not have.
+/// `Invalid` for the grant types that Keycloak does not have, and for redirect URIs that it has no room for.
 pub(crate) fn new_client<'a>(
     mark: &Mark,
     client: &'a NewClient,
@@ -38,12 +38,13 @@ pub(crate) fn new_client<'a>(
         (*grant == GrantType::JwtBearer)
             .then(|| Violation::of_element(Field::GrantTypes, index, &rule))
     };
-    let violations: Vec<_> = client
+    let mut violations: Vec<_> = client
         .grant_types
         .iter()
         .enumerate()
         .filter_map(refused)
         .collect();
+    violations.extend(too_long(&client.redirect_uris));
     if !violations.is_empty() {
         return Err(Fault::invalid(violations));
     }
@@ -92,7 +93,7 @@ pub(crate) fn new_client<'a>(
 }
 
 /// What Konnect said about where an application comes from, for whoever looks at it in Keycloak.
-fn origin(origin: &Origin) -> impl Iterator<Item = (&'static str, String)> {
+pub(crate) fn origin(origin: &Origin) -> impl Iterator<Item = (&'static str, String)> {
     [
         ("konnect_organization_id", &origin.organization_id),
         ("konnect_portal_id", &origin.portal_id),
@@ -141,9 +142,46 @@ pub(crate) fn assigned(
     (defaults, optionals)
 }
 
+/// The redirect URIs that Keycloak's column has no room for: it would answer 500.
+fn too_long(uris: &[RedirectUri]) -> impl Iterator<Item = Violation> {
+    let long = uris
+        .iter()
+        .enumerate()
+        .filter(|(_, uri)| uri.as_str().len() > 255);
+    long.map(|(index, _)| {
+        let rule = Malformed::new("must have at most 255 characters, which is Keycloak's limit");
+        Violation::of_element(Field::RedirectUris, index, &rule)
+    })
+}
+
+/// Whether an update leaves the secret alone.
+///
+/// # Errors
+/// `Unsupported` when a client policy has let the secret expire: Keycloak would replace it with any update, and nobody
+/// would learn the new one.
+pub(crate) fn may_be_updated(client: &api::Client, now: Timestamp) -> Result<(), Fault> {
+    match expiry(client) {
+        Some(expires_at) if expires_at <= now => {
+            let sentence = "The client's secret has expired, and Keycloak would replace it with this update: \
+                            refresh the secret first.";
+            Err(Fault::unsupported(sentence).reason(Reason::UpdateRotatesSecret))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The members of an update.
-pub(crate) fn update(update: &ClientUpdate) -> Map<String, Value> {
-    let mut members = Map::new();
+///
+/// # Errors
+/// `Invalid` for redirect URIs that Keycloak has no room for.
+pub(crate) fn update(update: &ClientUpdate) -> Result<Map<String, Value>, Fault> {
+    let uris = update.redirect_uris.as_deref();
+    let violations: Vec<_> = too_long(uris.unwrap_or_default()).collect();
+    if !violations.is_empty() {
+        return Err(Fault::invalid(violations));
+    }
+    let origin = origin(&update.origin).map(|(name, value)| (name.to_owned(), value));
+    let mut members = attributes(origin);
     let mut set = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
             members.insert(name.to_owned(), value);
@@ -157,12 +195,11 @@ pub(crate) fn update(update: &ClientUpdate) -> Map<String, Value> {
         "description",
         update.description.as_ref().map(|text| text.as_str().into()),
     );
-    let uris = update.redirect_uris.as_ref();
     set(
         "redirectUris",
         uris.map(|uris| uris.iter().map(RedirectUri::as_str).collect()),
     );
-    members
+    Ok(members)
 }
 
 /// The members that write attributes; an empty value removes one.
@@ -205,14 +242,22 @@ pub(crate) fn managed(client: api::Client, installation: &str) -> Option<Managed
     })
 }
 
+/// A time that Keycloak keeps as an attribute, in seconds since 1970; 0 is none.
+fn time(client: &api::Client, attribute: &str) -> Option<Timestamp> {
+    let seconds = client.attributes.get(attribute)?.parse().ok()?;
+    Timestamp::from_second(seconds)
+        .ok()
+        .filter(|time| time.as_second() > 0)
+}
+
+/// When the current secret stops working, where a client policy says so.
+pub(crate) fn expiry(client: &api::Client) -> Option<Timestamp> {
+    time(client, "client.secret.expiration.time")
+}
+
 /// The current secret under a name that stays, and before it the one that a client policy may keep for a while.
 pub(crate) fn secrets(client: &api::Client, now: Timestamp) -> Vec<SecretMetadata> {
-    let time = |name: &str| {
-        let seconds = client.attributes.get(name)?.parse().ok()?;
-        Timestamp::from_second(seconds)
-            .ok()
-            .filter(|time| time.as_second() > 0)
-    };
+    let time = |name: &str| time(client, name);
     let secret = |id: &str, created_at, expires_at: Option<Timestamp>| {
         let expired = expires_at.is_some_and(|time| time <= now);
         Some(SecretMetadata {
@@ -238,7 +283,7 @@ pub(crate) fn secrets(client: &api::Client, now: Timestamp) -> Vec<SecretMetadat
     let current = secret(
         "current",
         time("client.secret.creation.time"),
-        time("client.secret.expiration.time"),
+        expiry(client),
     );
     rotated.into_iter().chain(current).collect()
 }
@@ -315,6 +360,7 @@ pub(crate) fn moves<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dcr_connector::fault::FaultKind;
     use dcr_connector::model::{Caller, ClientName, ProviderId};
     use dcr_connector::{Made, model};
 
@@ -418,16 +464,42 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_once_and_never_sent_back_or_shown() {
-        let json = json!({"secret": "planted", "registrationAccessToken": "planted", "name": "n"});
-        let client = client(&json);
+    fn a_secret_is_read_and_never_shown() {
+        let client = client(&json!({"secret": "planted"}));
         assert!(client.secret.is_some());
-        let others = Value::Object(client.others.clone()).to_string();
-        assert!(
-            others.contains("name") && !others.contains("planted"),
-            "{others}"
-        );
         assert!(!format!("{client:?}").contains("planted"));
+    }
+
+    #[test]
+    fn a_redirect_uri_that_keycloak_has_no_room_for_is_named() {
+        let uri = |length: usize| {
+            let uri = format!("https://ferry.example/{}", "x".repeat(length - 22));
+            RedirectUri::parse(&uri).unwrap()
+        };
+        let mut asked = asked(&[], &[]);
+        asked.redirect_uris = vec![uri(255), uri(256)];
+        let created = new_client(&mark(), &asked).unwrap_err();
+        let updated = update(&ClientUpdate {
+            redirect_uris: Some(asked.redirect_uris),
+            ..ClientUpdate::default()
+        });
+        for fault in [created, updated.unwrap_err()] {
+            let FaultKind::Invalid(violations) = fault.kind() else {
+                panic!("{fault}");
+            };
+            assert_eq!(violations.len(), 1);
+            assert_eq!(violations[0].index, Some(1));
+        }
+    }
+
+    #[test]
+    fn an_update_that_would_replace_an_expired_secret_is_refused() {
+        let expiring = client(&json!({"attributes": {"client.secret.expiration.time": "1000"}}));
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert!(may_be_updated(&expiring, at(999)).is_ok());
+        let fault = may_be_updated(&expiring, at(1_000)).unwrap_err();
+        assert_eq!(fault.why(), Reason::UpdateRotatesSecret);
+        assert!(may_be_updated(&client(&json!({})), at(1_000)).is_ok());
     }
 
     #[test]

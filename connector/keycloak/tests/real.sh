@@ -22,6 +22,7 @@ work=$(mktemp -d)
 keycloak=
 finish() {
     local status=$?
+    [ "$status" = 0 ] || tail -n 20 "$work/keycloak.log" 2>/dev/null || true
     if [ -n "$keycloak" ]; then
         kill "$keycloak" 2>/dev/null || true
         wait "$keycloak" 2>/dev/null || true

@@ -87,7 +87,7 @@ pub(crate) async fn create(
     client: &NewClient<'_>,
 ) -> Result<Created, Fault> {
     let answer = http
-        .post(&["admin", "clients"])
+        .create(&["admin", "clients"])
         .json(client)
         .send(deadline)
         .await?;
@@ -104,8 +104,11 @@ pub(crate) async fn get(
     id: &str,
 ) -> Result<Option<Client>, Fault> {
     let answer = http.get(&["admin", "clients", id]).send(deadline).await?;
+    // Any proxy can answer 404: only the provider's own says that there is no such client.
     match answer.status() {
-        StatusCode::NOT_FOUND => Ok(None),
+        StatusCode::NOT_FOUND if complains_of(&answer, StatusCode::NOT_FOUND, "not_found") => {
+            Ok(None)
+        }
         _ => answer.expect(&[StatusCode::OK])?.json().map(Some),
     }
 }
@@ -141,7 +144,8 @@ pub(crate) async fn update(
         .patch(&["admin", "clients", id])
         .json(patch)
         .send(deadline)
-        .await?;
+        .await?
+        .of_client()?;
     if complains_of(&answer, StatusCode::CONFLICT, "attribute_limit") {
         let sentence = "The identity provider has no room for another registration of this client.";
         return Err(limit(&answer, Reason::RegistrationLimit, sentence));
@@ -163,7 +167,8 @@ pub(crate) async fn rotate(http: &Http, deadline: Deadline, id: &str) -> Result<
     let answer = http
         .post(&["admin", "clients", id, "new-secret"])
         .send(deadline)
-        .await?;
+        .await?
+        .of_client()?;
     answer.expect(&[StatusCode::OK])?.json()
 }
 
@@ -179,7 +184,8 @@ pub(crate) async fn secrets(
     let answer = http
         .get(&["admin", "clients", id, "secrets"])
         .send(deadline)
-        .await?;
+        .await?
+        .of_client()?;
     let Secrets { secrets } = answer.expect(&[StatusCode::OK])?.json()?;
     Ok(secrets)
 }
@@ -190,9 +196,10 @@ pub(crate) async fn add_secret(
     id: &str,
 ) -> Result<NewSecret, Fault> {
     let answer = http
-        .post(&["admin", "clients", id, "secrets"])
+        .create(&["admin", "clients", id, "secrets"])
         .send(deadline)
-        .await?;
+        .await?
+        .of_client()?;
     if complains_of(&answer, StatusCode::CONFLICT, "secret_limit") {
         let sentence =
             "The client has as many secrets as the identity provider allows: delete one first.";

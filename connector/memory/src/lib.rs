@@ -281,8 +281,8 @@ impl Idp for Memory {
         let api::Clients { clients, next } = api::list(&self.http, deadline, mark, page).await?;
         Ok(ManagedClients {
             clients: clients.into_iter().filter_map(map::managed).collect(),
+            complete: next.is_none(),
             next,
-            complete: true,
         })
     }
 }

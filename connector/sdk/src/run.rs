@@ -26,6 +26,8 @@ use crate::mark::Made;
 use crate::model::{Caller, ClientId, Deadline, Finding, Installation, ProviderId, Severity};
 use crate::{Connector, Served};
 
+/// How long the drain waits beyond `settle_after`: what is found then still has to be undone.
+const UNDOING: Duration = Duration::from_secs(30);
 /// How long an examination of the IdP may take.
 const CHECK: Duration = Duration::from_secs(20);
 
@@ -204,7 +206,7 @@ pub async fn serve_on<I: Idp>(idp: I, listener: TcpListener, shutdown: &Shutdown
     let settle_after = idp.traits().settle_after;
     let connector = Managed::new(idp, Imported::default(), shutdown.tracker().clone());
     calls(connector, listener, shutdown).await;
-    shutdown.drain(settle_after).await;
+    shutdown.drain(settle_after + UNDOING).await;
 }
 
 async fn calls<I: Idp>(connector: Managed<I>, listener: TcpListener, shutdown: &Shutdown) {
@@ -228,7 +230,7 @@ async fn serve<I: Idp>(file: &Path, shutdown: &Shutdown) -> Result<(), String> {
     };
     tracing::info!(connector = I::NAME, version = I::VERSION, "serving");
     let calls = calls(connector, listener, shutdown);
-    process::serve(probes, calls, settle_after, shutdown).await;
+    process::serve(probes, calls, settle_after + UNDOING, shutdown).await;
     Ok(())
 }
 

@@ -407,14 +407,19 @@ async fn a_read_ends_at_its_deadline_and_a_change_is_read_beyond_it() {
 }
 
 #[tokio::test]
-async fn with_no_time_left_nothing_is_sent() {
+async fn with_no_time_left_nothing_is_sent_and_a_create_needs_more() {
     let (address, count, _peer) = hangs_up(b"").await;
     let none = Deadline::after(Duration::ZERO);
-    let fault = client(address).post(&["c"]).send(none).await.unwrap_err();
-    assert_eq!(
-        told(&fault),
-        ("unavailable", Outcome::NotApplied, Reason::TimedOut)
-    );
+    let little = Deadline::after(Duration::from_secs(2));
+    let client = client(address);
+    for sent in [
+        client.post(&["c"]).send(none).await,
+        client.create(&["c"]).send(little).await,
+    ] {
+        let fault = sent.unwrap_err();
+        let expected = ("unavailable", Outcome::NotApplied, Reason::TimedOut);
+        assert_eq!(told(&fault), expected);
+    }
     assert_eq!(count.load(SeqCst), 0);
 }
 

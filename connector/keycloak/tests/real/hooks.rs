@@ -88,16 +88,13 @@ pub(crate) async fn an_update_is_seen_in_keycloak(setup: &'static Setup) {
     let world = World::start(setup).await;
     let (id, secret) = world.client().await;
     let before = setup.admin.there(&id).await;
-    let update = json!({
+    let members = json!({
         "application_name": "Fähre, umbenannt",
         "application_description": "now with a description",
         "redirect_uris": ["https://ferry.example/new"],
     });
-    world
-        .konnect()
-        .hook(&id, &event("update_application", &id, &update))
-        .await
-        .heard();
+    let update = event("update_application", &id, &members);
+    world.konnect().hook(&id, &update).await.heard();
     let mut after = setup.admin.there(&id).await;
     assert_eq!(after["name"], "Fähre, umbenannt");
     assert_eq!(after["description"], "now with a description");
@@ -106,10 +103,17 @@ pub(crate) async fn an_update_is_seen_in_keycloak(setup: &'static Setup) {
         setup.tokens().opens(&id, &secret).await,
         "an update has changed the secret"
     );
+    // A create does not say which application it is for; an event does.
+    let application = &after["attributes"]["konnect_application_id"];
+    assert_eq!(*application, update["application_id"]);
     // Everything else is as it was.
     for member in ["name", "description", "redirectUris"] {
         after[member] = before[member].clone();
     }
+    merge(
+        &mut after["attributes"],
+        &json!({"konnect_application_id": null}),
+    );
     for member in before.as_object().expect("an object").keys() {
         assert_eq!(
             after[member], before[member],

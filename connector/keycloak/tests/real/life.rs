@@ -98,6 +98,23 @@ fn sorted(list: &Value) -> Vec<String> {
     texts
 }
 
+pub(crate) async fn what_keycloak_has_no_room_for_is_refused(setup: &'static Setup) {
+    let world = World::start(setup).await;
+    let before = setup.admin.ids().await;
+    let long = format!("https://ferry.example/{}", "x".repeat(300));
+    for members in [
+        json!({"application_description": "ä".repeat(300)}),
+        json!({"redirect_uris": [long]}),
+    ] {
+        let mut body = application("ferry");
+        merge(&mut body, &members);
+        let refusal = world.konnect().create(&body).await.refused(400);
+        assert_eq!(refusal.error, "invalid_request");
+        assert_eq!(setup.admin.ids().await, before);
+    }
+    world.end().await;
+}
+
 pub(crate) async fn a_secret_is_listed_and_rotated(setup: &'static Setup) {
     let world = World::start(setup).await;
     let (konnect, tokens) = (world.konnect(), setup.tokens());

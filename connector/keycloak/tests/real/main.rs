@@ -99,6 +99,7 @@ fn scenarios(setup: &'static Setup) -> Vec<Scenario> {
         life:
             a_client_gets_tokens_until_it_is_deleted
             what_was_asked_for_stands_in_keycloak
+            what_keycloak_has_no_room_for_is_refused
             a_secret_is_listed_and_rotated
             no_secret_is_added_or_removed
             a_client_may_use_basic

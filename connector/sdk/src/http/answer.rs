@@ -62,18 +62,31 @@ impl Answer {
         }
     }
 
+    /// The answer to a call about one client that was found before: a 404 says that it has gone since.
+    ///
+    /// # Errors
+    /// `NotFound` for a 404.
+    pub fn of_client(self) -> Result<Self, Fault> {
+        if self.status == StatusCode::NOT_FOUND {
+            return Err(Fault::no_such_client());
+        }
+        Ok(self)
+    }
+
     /// The body as JSON.
     ///
     /// # Errors
-    /// `Internal` for a read; `TimedOut` with UNKNOWN for a change, which may well have been made.
+    /// `Internal` for a read, where nothing was done; `TimedOut` with UNKNOWN for a change, which may have been made.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         serde_json::from_slice(&self.body).map_err(|error| {
             // serde_json's message may repeat a part of the body, which may be a secret.
             let place = format!("line {} column {}", error.line(), error.column());
             let message = format!("{} answered what cannot be read at {place}", self.call);
             match self.effect {
-                Effect::Reads => Fault::internal(message).reason(Reason::IdpAnswerUnusable),
-                Effect::Changes => {
+                Effect::Reads => Fault::internal(message)
+                    .reason(Reason::IdpAnswerUnusable)
+                    .outcome(Outcome::NotApplied),
+                Effect::Creates | Effect::Changes => {
                     Fault::new(FaultKind::TimedOut, message).reason(Reason::IdpAnswerUnclear)
                 }
             }
@@ -129,9 +142,10 @@ impl Answer {
 
     /// The fault that an unexpected status means.
     ///
-    /// 401 and 403 are `Refused`: our credential, not Konnect's. 404 is `NotFound`, 409 `Conflict`, 429 `Throttled`; what
-    /// else the IdP refuses is `Internal`, since the connector should not have asked for it. 5xx and redirects leave
-    /// open whether a change was made: `TimedOut` with UNKNOWN, and `Unavailable` for a read.
+    /// 401 and 403 are `Refused`: our credential, not Konnect's. 409 is `Conflict`, 429 `Throttled`; what else the IdP
+    /// refuses is `Internal`, since the connector should not have asked for it. So is a 404, which may be a proxy's or
+    /// mean that the configuration is wrong: see [`Answer::of_client`]. 5xx and redirects leave open whether a change
+    /// was made: `TimedOut` or `Internal` with UNKNOWN. A read has changed nothing, whatever its answer.
     #[must_use]
     pub fn fault(&self) -> Fault {
         let mut message = format!("{} answered {}", self.call, self.status.as_u16());
@@ -144,7 +158,6 @@ impl Answer {
             StatusCode::FORBIDDEN => {
                 Fault::new(FaultKind::Refused, message).reason(Reason::IdpRightMissing)
             }
-            StatusCode::NOT_FOUND => Fault::new(FaultKind::NotFound, message),
             StatusCode::CONFLICT => Fault::new(FaultKind::Conflict, message),
             StatusCode::TOO_MANY_REQUESTS => Fault::new(FaultKind::Throttled { after }, message),
             status if status.is_client_error() => {
@@ -154,12 +167,16 @@ impl Answer {
                 let unavailable = Fault::new(FaultKind::Unavailable { after }, message);
                 match self.effect {
                     Effect::Reads => unavailable,
-                    Effect::Changes => unavailable
+                    Effect::Creates | Effect::Changes => unavailable
                         .outcome(Outcome::Unknown)
                         .reason(Reason::IdpAnswerUnclear),
                 }
             }
             _ => Fault::internal(message).reason(Reason::IdpAnswerUnusable),
+        };
+        let fault = match self.effect {
+            Effect::Reads => fault.outcome(Outcome::NotApplied),
+            Effect::Creates | Effect::Changes => fault,
         };
         match CORRELATION.iter().find_map(|name| self.header(name)) {
             Some(id) => fault.correlated(id),
@@ -189,12 +206,12 @@ mod tests {
             (400, "internal", NotApplied, "internal", NotApplied),
             (401, "refused", NotApplied, "refused", NotApplied),
             (403, "refused", NotApplied, "refused", NotApplied),
-            (404, "not_found", NotApplied, "not_found", NotApplied),
+            (404, "internal", NotApplied, "internal", NotApplied),
             (409, "conflict", NotApplied, "conflict", NotApplied),
             (429, "throttled", NotApplied, "throttled", NotApplied),
             (500, "unavailable", NotApplied, "timed_out", Unknown),
             (503, "unavailable", NotApplied, "timed_out", Unknown),
-            (302, "internal", Unknown, "internal", Unknown),
+            (302, "internal", NotApplied, "internal", Unknown),
         ];
         for (status, read, read_outcome, change, change_outcome) in table {
             for (effect, kind, outcome) in [

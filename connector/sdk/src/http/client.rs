@@ -19,6 +19,8 @@ use crate::model::{Deadline, Malformed};
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long one read may take.
 const ATTEMPT: Duration = Duration::from_secs(6);
+/// A create that leaves with less than this would be given up by its caller more often than not.
+const TIME_TO_CREATE: Duration = Duration::from_secs(3);
 /// How long the answer to a change is read beyond its caller's deadline: it is the only copy of what was made.
 const READ_TO_ITS_END: Duration = Duration::from_secs(30);
 /// Shorter than the idle limits of usual load balancers, so that a pooled connection is rarely a dead one.
@@ -32,6 +34,8 @@ pub enum Effect {
     Reads,
     /// Something may change: never cut once it has left; its answer is read up to 30 s beyond the deadline.
     Changes,
+    /// As `Changes`; makes a client or a secret, whose only copy is the answer: does not leave with less than 3 s left.
+    Creates,
 }
 
 /// The HTTP client to one IdP.
@@ -108,6 +112,11 @@ impl Client {
         self.request(Effect::Changes, Method::POST, segments)
     }
 
+    /// A POST to the resource that makes a client or a secret.
+    pub fn create(&self, segments: &[&str]) -> Request<'_> {
+        self.request(Effect::Creates, Method::POST, segments)
+    }
+
     /// A PUT to the resource; changes.
     pub fn put(&self, segments: &[&str]) -> Request<'_> {
         self.request(Effect::Changes, Method::PUT, segments)
@@ -135,7 +144,7 @@ impl Client {
         }
     }
 
-    /// The claims of the current access token, unverified, where it is a JWT: what the IdP says that our own
+    /// The claims of a new access token, unverified, where it is a JWT: what the IdP says that our own
     /// credential may do. For examinations only.
     ///
     /// # Errors
@@ -145,7 +154,7 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Option<T>, Fault> {
         match &self.token {
-            Some(source) => Ok(source.current(self, deadline).await?.claims()),
+            Some(source) => Ok(source.new_token(self, deadline).await?.claims()),
             None => Ok(None),
         }
     }
@@ -225,14 +234,18 @@ impl Client {
 impl Effect {
     /// When to stop reading an answer.
     fn end(self, deadline: Deadline, call: &str) -> Result<Instant, Fault> {
-        if deadline.remaining().is_zero() {
-            let message = format!("{call}: no time was left; nothing was sent");
+        let needed = match self {
+            Self::Reads | Self::Changes => Duration::ZERO,
+            Self::Creates => TIME_TO_CREATE,
+        };
+        if deadline.remaining() <= needed {
+            let message = format!("{call}: too little time was left; nothing was sent");
             return Err(Fault::new(FaultKind::Unavailable { after: None }, message)
                 .reason(Reason::TimedOut));
         }
         Ok(match self {
             Self::Reads => deadline.at_most(ATTEMPT).instant(),
-            Self::Changes => deadline.instant() + READ_TO_ITS_END,
+            Self::Creates | Self::Changes => deadline.instant() + READ_TO_ITS_END,
         })
     }
 
@@ -241,7 +254,7 @@ impl Effect {
         let fault = Fault::new(FaultKind::TimedOut, message);
         match self {
             Self::Reads => fault.outcome(Outcome::NotApplied),
-            Self::Changes => fault,
+            Self::Creates | Self::Changes => fault,
         }
     }
 }

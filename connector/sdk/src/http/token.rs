@@ -17,11 +17,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Client, Effect, Method};
 use crate::config::read_secret_file;
-use crate::fault::{Fault, FaultKind, Outcome, Reason};
+use crate::fault::{Fault, FaultKind, Reason};
 use crate::model::Deadline;
 
 /// What a token without `expires_in` is taken to live (RFC 6749 section 5.1 only recommends the member).
 const USUAL_LIFE: Duration = Duration::from_secs(60);
+/// Whatever an IdP says, a token is renewed after this.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The connector's own credential: an OAuth client that gets its token by client_credentials (RFC 6749 section 4.4).
 ///
@@ -128,6 +130,15 @@ impl TokenSource {
         self.renew(client, Some(refused), deadline).await
     }
 
+    /// A token that was just fetched: the credential and its rights as they are now.
+    pub(super) async fn new_token(
+        &self,
+        client: &Client,
+        deadline: Deadline,
+    ) -> Result<Arc<Token>, Fault> {
+        self.fetch(client, deadline).await
+    }
+
     async fn renew(
         &self,
         client: &Client,
@@ -180,21 +191,21 @@ impl TokenSource {
             .map(String::as_str)
             .collect();
         let asked_at = Instant::now();
+        // Whatever the token endpoint did, nothing was done to a client: hence a read.
         let answer = client
             .request(Effect::Reads, Method::POST, &endpoint)
             .form(form)
             .send_anonymously(deadline)
-            .await
-            // Whatever the token endpoint did, nothing was done to a client.
-            .map_err(|fault| fault.outcome(Outcome::NotApplied))?;
+            .await?;
         let answer = match answer.status() {
-            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
                 return Err(refused(answer.refusal_by_code()));
             }
             _ => answer.expect(&[StatusCode::OK])?,
         };
         let grant: Grant = answer.json()?;
         let life = grant.expires_in.map_or(USUAL_LIFE, Duration::from_secs);
+        let life = life.min(LONGEST_LIFE);
         let token = Arc::new(Token {
             value: grant.access_token,
             renew_at: asked_at + life.mul_f32(0.8),

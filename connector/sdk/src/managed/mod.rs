@@ -22,7 +22,7 @@ use self::operations::Operations;
 use self::ownership::DeleteAs;
 pub use self::ownership::Imported;
 pub use self::shared::Owned;
-use self::shared::Shared;
+use self::shared::{Shared, Undone};
 use crate::Connector;
 use crate::fault::{Fault, FaultKind, Outcome, Reason, Violations};
 use crate::idp::{Created, Idp};
@@ -66,6 +66,7 @@ impl<I: Idp> Managed<I> {
                 imported,
                 locks: Locks::default(),
                 operations,
+                undone: Undone::default(),
             }),
         }
     }
@@ -213,7 +214,18 @@ impl<I: Idp> Connector for Managed<I> {
                 made,
                 probe,
             };
-            let created = shared.idp.create(deadline, &mark, &client).await?;
+            let created = match shared.idp.create(deadline, &mark, &client).await {
+                Ok(created) => created,
+                Err(fault) => {
+                    if fault.done() != Outcome::NotApplied {
+                        // The caller aborts it as well, unless it dies first.
+                        let undoing = Arc::clone(&shared);
+                        let undo = async move { undoing.undo_undelivered(caller, operation).await };
+                        shared.operations.spawn(undo);
+                    }
+                    return Err(fault);
+                }
+            };
             match deliverable(created) {
                 Ok(created) => {
                     let undoing = Arc::clone(&shared);
@@ -373,9 +385,22 @@ impl<I: Idp> Connector for Managed<I> {
         origin: Origin,
     ) -> Result<RegistrationChange, Fault> {
         self.detached(call, client_id, |shared, call, client_id| async move {
-            let owned = shared.own(&call, &client_id).await?;
+            let mut owned = shared.own(&call, &client_id).await?;
+            let recorded = owned.registrations().of(&registration.entity);
+            let other = recorded.filter(|recorded| *recorded != registration);
+            if let Some(other) = &other {
+                // Konnect names another audience now: what the old one granted ends first.
+                let mut without = owned.registrations().clone();
+                without.remove(&other.entity);
+                let idp = &shared.idp;
+                idp.unregister(call.deadline, &owned, other, &without)
+                    .await?;
+                drop(owned);
+                owned = shared.own(&call, &client_id).await?;
+            }
             if !shared.idp.maps(&registration) {
-                return Ok(RegistrationChange::NotMapped);
+                let changed = other.map(|_| RegistrationChange::Changed);
+                return Ok(changed.unwrap_or(RegistrationChange::NotMapped));
             }
             let mut after = owned.registrations().clone();
             after.insert(registration.clone());
@@ -384,7 +409,7 @@ impl<I: Idp> Connector for Managed<I> {
                 shared
                     .idp
                     .register(call.deadline, &owned, &registration, &after, &origin);
-            let change = if register.await? {
+            let change = if register.await? || other.is_some() {
                 RegistrationChange::Changed
             } else {
                 RegistrationChange::Unchanged

@@ -1,11 +1,13 @@
 //! Finding clients and judging whose they are; undoing what was not delivered.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
-use super::TIME_TO_UNDO;
 use super::locks::{Locked, Locks};
 use super::operations::Operations;
 use super::ownership::{Imported, Standing};
+use super::{OLDEST_ABORT, TIME_TO_UNDO};
 use crate::fault::Fault;
 use crate::grants::Registrations;
 use crate::idp::{Found, FoundByOperation, Idp};
@@ -18,6 +20,24 @@ pub(super) struct Shared<I> {
     pub(super) imported: Imported,
     pub(super) locks: Locks,
     pub(super) operations: Operations,
+    pub(super) undone: Undone,
+}
+
+/// The creates that were undone lately: an abort of one has nothing left to look for.
+#[derive(Debug, Default)]
+pub(super) struct Undone(Mutex<HashSet<OperationId>>);
+
+impl Undone {
+    fn remember(&self, operation: OperationId) {
+        let mut undone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        undone.retain(|operation| operation.age() <= OLDEST_ABORT);
+        undone.insert(operation);
+    }
+
+    fn has(&self, operation: OperationId) -> bool {
+        let undone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        undone.contains(&operation)
+    }
 }
 
 /// A client that the caller may act on: locked, found and judged. Only [`Managed`](super::Managed) makes one.
@@ -112,7 +132,7 @@ impl<I: Idp> Shared<I> {
         Ok(owned)
     }
 
-    /// Removes what a create made, found by its operation and bearing exactly this mark; whether there was any.
+    /// Removes what a create made, found by its operation and bearing exactly this mark; whether it is known to be gone.
     pub(super) async fn undo_create(
         &self,
         caller: &Caller,
@@ -120,13 +140,13 @@ impl<I: Idp> Shared<I> {
         deadline: Deadline,
     ) -> Result<bool, Fault> {
         let Some(first) = self.idp.find_by_operation(deadline, operation).await? else {
-            return Ok(false);
+            return Ok(self.undone.has(operation));
         };
         let locked = self.locks.lock(&first.client_id, deadline).await?;
         let Some(FoundByOperation { client_id, found }) =
             self.idp.find_by_operation(deadline, operation).await?
         else {
-            return Ok(false);
+            return Ok(self.undone.has(operation));
         };
         let made_by_it = matches!(&found.mark, Marked::Yes(mark)
             if mark.caller == *caller && mark.operation_id == operation && mark.made == Made::ByUs);
@@ -136,6 +156,7 @@ impl<I: Idp> Shared<I> {
         }
         let owned = Owned::new(&client_id, found, locked);
         self.idp.delete(deadline, &owned).await?;
+        self.undone.remember(operation);
         tracing::info!(%operation, "a client that was not delivered has been removed");
         Ok(true)
     }
