@@ -49,10 +49,7 @@ async fn realm(api: &Api, deadline: Deadline, findings: &mut Vec<Finding>) -> bo
     let answer = match api.discovery(deadline).await {
         Ok(answer) => answer,
         Err(fault) => {
-            let sentence = format!(
-                "Keycloak is not reached; check idp.base_url: {}",
-                fault.message()
-            );
+            let sentence = format!("Keycloak is not reached; check idp.base_url: {fault}");
             found(Severity::Error, "UNREACHABLE", &sentence);
             return false;
         }
@@ -69,10 +66,7 @@ async fn realm(api: &Api, deadline: Deadline, findings: &mut Vec<Finding>) -> bo
         .and_then(|answer| answer.json::<Discovery>());
     match discovery {
         Err(fault) => {
-            let sentence = format!(
-                "The realm does not answer as Keycloak does: {}",
-                fault.message()
-            );
+            let sentence = format!("The realm does not answer as Keycloak does: {fault}");
             found(Severity::Error, "UNREACHABLE", &sentence);
             return false;
         }
@@ -178,6 +172,6 @@ fn failed(code: &str, fault: &Fault) -> Finding {
     Finding::new(
         Severity::Error,
         code,
-        &format!("Keycloak could not be examined: {}", fault.message()),
+        &format!("Keycloak could not be examined: {fault}"),
     )
 }

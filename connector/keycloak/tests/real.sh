@@ -58,11 +58,9 @@ if [ ! -e "$venv/complete" ]; then
     touch "$venv/complete"
 fi
 
-# Configuration and data of this run only; the libraries are read where they are.
+# A copy for this run only: a start may write into any folder of it.
 home=$work/keycloak
-mkdir "$home"
-cp -r "$dist/bin" "$dist/conf" "$home"
-for shared in lib providers themes version.txt; do ln -s "$dist/$shared" "$home/$shared"; done
+cp -r "$dist" "$home"
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 url=http://127.0.0.1:$port
 python3 -c 'import secrets; print(secrets.token_urlsafe(24), end="")' >"$work/admin-password"

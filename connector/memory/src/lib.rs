@@ -95,11 +95,7 @@ impl Idp for Memory {
                         "check idp.base_url and that the provider runs",
                     ),
                 };
-                Finding::new(
-                    Severity::Error,
-                    code,
-                    &format!("{advice}: {}", fault.message()),
-                )
+                Finding::new(Severity::Error, code, &format!("{advice}: {fault}"))
             }
         };
         vec![finding]
