@@ -332,13 +332,16 @@ async fn what_was_sent_and_not_answered_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn nobody_at_home_means_that_nothing_was_done() {
-    let (address, ..) = hangs_up(b"").await;
+async fn nobody_at_home_means_that_nothing_was_done_and_says_why() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
     let fault = client(address).post(&["c"]).send(soon()).await.unwrap_err();
     assert_eq!(
         told(&fault),
         ("unavailable", Outcome::NotApplied, Reason::Unreachable)
     );
+    assert!(fault.to_string().contains("Connection refused"), "{fault}");
 }
 
 #[tokio::test]

@@ -152,6 +152,15 @@ impl Answer {
         if let Some(complaint) = self.complaint() {
             message = format!("{message}: {complaint}");
         }
+        self.meaning(message)
+    }
+
+    /// The fault that a token endpoint's status means, told as by [`Answer::refusal_by_code`].
+    pub(super) fn fault_by_code(&self) -> Fault {
+        self.meaning(self.refusal_by_code())
+    }
+
+    fn meaning(&self, message: String) -> Fault {
         let after = wait::asked(&self.headers);
         let fault = match self.status {
             StatusCode::UNAUTHORIZED => Fault::new(FaultKind::Refused, message),

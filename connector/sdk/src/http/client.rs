@@ -204,7 +204,7 @@ impl Client {
                 let message = format!("{call}: the identity provider was not reached");
                 return Fault::new(FaultKind::Unavailable { after: None }, message)
                     .reason(Reason::Unreachable)
-                    .because(error);
+                    .because(root_cause(&error));
             }
             effect
                 .unanswered(format!("{call}: the connection was lost"))
@@ -229,6 +229,15 @@ impl Client {
             call,
         })
     }
+}
+
+/// What an operator can do something about (`Connection refused`): the layers above only say that it happened.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 impl Effect {
