@@ -79,6 +79,17 @@ impl Keycloak {
         Ok(())
     }
 
+    /// Changes members of a client, unless Keycloak would replace its secret as well.
+    async fn change(
+        &self,
+        deadline: Deadline,
+        client: &Handle,
+        members: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<(), Fault> {
+        map::may_be_updated(client, Timestamp::now())?;
+        self.api.update(deadline, client, members).await
+    }
+
     /// Reads a new client back: its secret, and whether it has what was asked for. Keycloak drops a scope that it does
     /// not know with a 201.
     async fn read_back(
@@ -201,8 +212,7 @@ impl Idp for Keycloak {
             .attributes()
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value));
-        self.api
-            .update(deadline, client.handle(), map::attributes(mark))
+        self.change(deadline, client.handle(), map::attributes(mark))
             .await
     }
 
@@ -216,9 +226,8 @@ impl Idp for Keycloak {
         client: &Owned<Handle>,
         update: &ClientUpdate,
     ) -> Result<Vec<Adjustment>, Fault> {
-        map::may_be_updated(client.handle(), Timestamp::now())?;
         let members = map::update(update)?;
-        self.api.update(deadline, client.handle(), members).await?;
+        self.change(deadline, client.handle(), members).await?;
         Ok(Vec::new())
     }
 
@@ -283,7 +292,7 @@ impl Idp for Keycloak {
             .all(|(name, value)| handle.attributes.get(name) == Some(value));
         let changes = !is_kept || change.moves_scopes();
         if !is_kept {
-            api.update(deadline, handle, map::attributes(kept)).await?;
+            self.change(deadline, handle, map::attributes(kept)).await?;
         }
         let granted = change.grant(api, deadline, handle).await;
         granted.map_err(halfway)?;
@@ -307,7 +316,7 @@ impl Idp for Keycloak {
         )];
         let done = async {
             change.withdraw(api, deadline, handle).await?;
-            api.update(deadline, handle, map::attributes(gone)).await
+            self.change(deadline, handle, map::attributes(gone)).await
         };
         done.await.map_err(halfway)
     }

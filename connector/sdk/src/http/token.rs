@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Client, Effect, Method};
 use crate::config::read_secret_file;
-use crate::fault::{Fault, FaultKind, Reason};
+use crate::fault::{Fault, FaultKind, Outcome, Reason};
 use crate::model::Deadline;
 
 /// What a token without `expires_in` is taken to live (RFC 6749 section 5.1 only recommends the member).
@@ -207,6 +207,15 @@ impl TokenSource {
             _ => return Err(answer.fault_by_code()),
         }
         let grant: Grant = answer.json()?;
+        #[expect(clippy::disallowed_methods, reason = "its characters are looked at")]
+        let mut characters = grant.access_token.expose_secret().bytes();
+        if !characters.all(|b| b.is_ascii_graphic()) {
+            // Found out here, where nothing has been sent that could have changed anything.
+            let message = "the token endpoint gave an access token that no header can carry";
+            return Err(Fault::internal(message)
+                .reason(Reason::IdpAnswerUnusable)
+                .outcome(Outcome::NotApplied));
+        }
         let life = grant.expires_in.map_or(USUAL_LIFE, Duration::from_secs);
         let life = life.min(LONGEST_LIFE);
         let token = Arc::new(Token {
