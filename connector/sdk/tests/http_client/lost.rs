@@ -1,15 +1,16 @@
 //! Answers that are lost, and servers that are not there: what was sent is never sent again.
 
+use std::sync::Arc;
+
 use dcr_connector::fault::{Outcome, Reason};
 use dcr_connector::http::StatusCode;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::common::{
-    ample, answer, authorized, bytes, client, client_of, credentials, granted, secret_file, soon,
-    told,
+    ample, answer, authorized, bytes, client, client_of, credentials, granted, secret_file, told,
 };
-use crate::server::{Reply, Server};
+use crate::server::{Gate, Reply, Server};
 
 const UNKNOWN: (&str, Outcome, Reason) = ("timed_out", Outcome::Unknown, Reason::TimedOut);
 const NOTHING_DONE: (&str, Outcome, Reason) = ("timed_out", Outcome::NotApplied, Reason::TimedOut);
@@ -114,35 +115,34 @@ async fn a_connection_that_was_closed_while_idle_is_not_used_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_meets_a_closing_connection_arrives_at_most_once() {
-    let idp = Server::start(|asked| match asked.line.as_str() {
-        "GET /thing" => Reply::Cut(bytes(200, "", "{}")),
+    const ROUNDS: usize = 200;
+    let gates: Arc<[Gate]> = (0..ROUNDS).map(|_| Gate::default()).collect();
+    let closing = Arc::clone(&gates);
+    let idp = Server::start(move |asked| match asked.line.as_str() {
+        "GET /thing" => Reply::CutLater(bytes(200, "", "{}"), closing[asked.nth - 1].clone()),
         line if line.starts_with("POST /things/") && asked.nth == 1 => answer(201, "{}"),
         _ => Reply::Unexpected,
     })
     .await;
     let client = client(&idp);
-    let mut lost = 0;
-    for round in 0..200 {
+    for (round, gate) in gates.iter().enumerate() {
         client.get(&["thing"]).send(ample()).await.unwrap();
-        // The server is closing that connection: the change meets it before, while or after that is noticed.
-        let round = round.to_string();
-        let sent = client.post(&["things", &round]).send(ample()).await;
-        let arrived = idp.asked(&format!("POST /things/{round}")).len();
+        // The server closes that connection: the change meets it before, while or after that shows.
+        gate.open();
+        let thing = round.to_string();
+        let sent = client.post(&["things", &thing]).send(ample()).await;
+        idp.ended(round + 1).await;
+        let line = format!("POST /things/{round}");
+        let in_time = idp.asked(&line).len();
+        let late = idp.late().matches(&format!("{line} HTTP")).count();
         match sent {
-            Ok(_) => assert_eq!(arrived, 1),
+            Ok(_) => assert_eq!((in_time, late), (1, 0)),
             Err(fault) => {
-                assert_eq!((told(&fault), arrived), (UNKNOWN, 0));
-                lost += 1;
+                assert_eq!(told(&fault), UNKNOWN);
+                assert!(in_time == 0 && late <= 1, "{in_time} and {late} came");
             }
         }
     }
-    soon("the ends", idp.ended(200)).await;
-    let late = idp.late();
-    let came_late = late.matches("POST /things/").count();
-    assert!(
-        came_late <= lost,
-        "{came_late} came late and {lost} are unknown: {late}"
-    );
 }
 
 #[tokio::test]

@@ -61,6 +61,8 @@ pub(crate) enum Reply {
     Answer(Vec<u8>),
     /// Writes this and ends the connection.
     Cut(Vec<u8>),
+    /// Writes this, waits at the gate and ends the connection.
+    CutLater(Vec<u8>, Gate),
     /// Waits at the gate first.
     Held(Gate, Box<Reply>),
     /// Fails the test.
@@ -222,11 +224,13 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<State>) {
             Reply::Answer(bytes) => drop(stream.write_all(&bytes).await),
             Reply::Cut(bytes) => {
                 let _ = stream.write_all(&bytes).await;
-                let _ = stream.shutdown().await;
-                // Until the client has seen it and closed as well.
-                let _ = stream.read_to_end(&mut buffer).await;
-                let late = String::from_utf8_lossy(&buffer);
-                state.late.lock().unwrap().push_str(&late);
+                cut(stream, buffer, &state).await;
+                break;
+            }
+            Reply::CutLater(bytes, gate) => {
+                let _ = stream.write_all(&bytes).await;
+                gate.pass().await;
+                cut(stream, buffer, &state).await;
                 break;
             }
             Reply::Held(..) | Reply::Unexpected => {
@@ -235,6 +239,14 @@ async fn serve(mut stream: TcpStream, connection: usize, state: Arc<State>) {
         }
     }
     state.ended.send_modify(|ended| *ended += 1);
+}
+
+/// Ends the connection, and waits until the client has seen it and closed as well.
+async fn cut(mut stream: TcpStream, mut buffer: Vec<u8>, state: &State) {
+    let _ = stream.shutdown().await;
+    let _ = stream.read_to_end(&mut buffer).await;
+    let late = String::from_utf8_lossy(&buffer);
+    state.late.lock().unwrap().push_str(&late);
 }
 
 /// One whole request, or none when the connection ends between two.
