@@ -154,7 +154,7 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Option<T>, Fault> {
         match &self.token {
-            Some(source) => Ok(source.new_token(self, deadline).await?.claims()),
+            Some(source) => Ok(source.fetch(self, deadline).await?.claims()),
             None => Ok(None),
         }
     }

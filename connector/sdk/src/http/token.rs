@@ -132,15 +132,6 @@ impl TokenSource {
         self.renew(client, Some(refused), deadline).await
     }
 
-    /// A token that was just fetched: the credential and its rights as they are now.
-    pub(super) async fn new_token(
-        &self,
-        client: &Client,
-        deadline: Deadline,
-    ) -> Result<Arc<Token>, Fault> {
-        self.fetch(client, deadline).await
-    }
-
     async fn renew(
         &self,
         client: &Client,
@@ -162,7 +153,12 @@ impl TokenSource {
         }
     }
 
-    async fn fetch(&self, client: &Client, deadline: Deadline) -> Result<Arc<Token>, Fault> {
+    /// Fetches a token: the credential and its rights as they are now.
+    pub(super) async fn fetch(
+        &self,
+        client: &Client,
+        deadline: Deadline,
+    ) -> Result<Arc<Token>, Fault> {
         #[derive(Deserialize)]
         struct Grant {
             access_token: SecretString,
