@@ -3,8 +3,10 @@
 //! Each provider's file is judged alone: one team's mistake never holds up another's provider. Where two files claim
 //! the same id, path or key, the first by name has it.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+mod claims;
+mod gateway;
+mod provider;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,11 +14,11 @@ use std::path::{Path, PathBuf};
 
 use dcr_contract::ConnectorAddress;
 use dcr_contract::model::{Installation, Malformed, ProviderId};
-use dcr_runtime::config::{Located, Problems, load};
+use dcr_runtime::config::{Located, Problems};
 use jiff::Timestamp;
-use serde::Deserialize;
 
-use crate::keys::{ApiKey, KeyHash};
+use self::claims::Claims;
+use crate::keys::ApiKey;
 use crate::providers::ProviderPath;
 
 /// What the gateway needs to know.
@@ -54,47 +56,18 @@ pub struct Loaded {
     pub held_up: Problems,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GatewayFile {
-    installation: Option<Located<String>>,
-    listen: Option<Located<String>>,
-    probe_listen: Option<Located<String>>,
-    #[serde(default)]
-    insecure_plaintext: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProviderFile {
-    id: Option<Located<String>>,
-    path: Option<Located<String>>,
-    connector: Option<Located<String>>,
-    #[serde(default)]
-    insecure_plaintext: bool,
-    #[serde(default)]
-    api_keys: Vec<KeyEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyEntry {
-    hash: Option<Located<String>>,
-    expires_at: Option<Located<String>>,
-}
-
 /// Reads `gateway.yaml` and `providers.d/*.yaml` in a directory.
 ///
 /// # Errors
 /// Every mistake in `gateway.yaml`, or why `providers.d` cannot be listed. Mistakes in providers' files are in
 /// [`Loaded::held_up`].
 pub fn load_dir(dir: &Path) -> Result<Loaded, Problems> {
-    let mut config = gateway(&dir.join("gateway.yaml"))?;
+    let mut config = gateway::gateway(&dir.join("gateway.yaml"))?;
     let providers_dir = dir.join("providers.d");
     let mut held_up = Problems::in_file(&providers_dir);
     let mut claims = Claims::default();
     for file in yaml_files(&providers_dir)? {
-        match provider(&file).and_then(|provider| claims.admit(&file, provider)) {
+        match provider::provider(&file).and_then(|provider| claims.admit(&file, provider)) {
             Ok(provider) => config.providers.push(provider),
             Err(problems) => held_up.append(problems),
         }
@@ -120,81 +93,6 @@ fn yaml_files(dir: &Path) -> Result<Vec<PathBuf>, Problems> {
         .collect();
     files.sort();
     Ok(files)
-}
-
-fn gateway(file: &Path) -> Result<Config, Problems> {
-    let read: GatewayFile = load(file)?;
-    let mut problems = Problems::in_file(file);
-    let installation = required(
-        read.installation,
-        "installation",
-        &mut problems,
-        Installation::parse,
-    );
-    let listen = required(read.listen.clone(), "listen", &mut problems, address);
-    let probe_listen = required(read.probe_listen, "probe_listen", &mut problems, address);
-    if let (Some(listen), Some(written)) = (listen, &read.listen)
-        && !listen.ip().is_loopback()
-        && !read.insecure_plaintext
-    {
-        let sentence = "takes plain HTTP from other machines, which anyone between can read: listen on loopback \
-            behind something that ends TLS on this machine, or say `insecure_plaintext: true`";
-        problems.at(written, "listen", sentence);
-    }
-    match (installation, listen, probe_listen) {
-        (Some(installation), Some(listen), Some(probe_listen)) => problems.or(Config {
-            installation,
-            listen,
-            probe_listen,
-            providers: Vec::new(),
-        }),
-        _ => Err(problems),
-    }
-}
-
-fn provider(file: &Path) -> Result<ProviderConfig, Problems> {
-    let read: ProviderFile = load(file)?;
-    let mut problems = Problems::in_file(file);
-    let id = required(read.id, "id", &mut problems, ProviderId::parse);
-    let path = required(read.path, "path", &mut problems, ProviderPath::parse);
-    let connector = required(
-        read.connector.clone(),
-        "connector",
-        &mut problems,
-        ConnectorAddress::parse,
-    );
-    if let (Some(connector), Some(written)) = (&connector, &read.connector)
-        && !connector.is_loopback()
-        && !read.insecure_plaintext
-    {
-        let sentence = "sends clients' secrets to another machine in plain text, which anyone between can read: say \
-            `insecure_plaintext: true` if the network between is trusted";
-        problems.at(written, "connector", sentence);
-    }
-    if read.api_keys.is_empty() {
-        problems.anywhere(
-            "api_keys",
-            "must hold at least one key; `dcr-gateway new-key` makes one",
-        );
-    }
-    let mut api_keys = Vec::new();
-    for (n, entry) in read.api_keys.into_iter().enumerate() {
-        let member = |name| format!("api_keys[{n}].{name}");
-        let hash = required(entry.hash, &member("hash"), &mut problems, KeyHash::parse);
-        let expires_at = entry
-            .expires_at
-            .and_then(|written| parsed(&written, &member("expires_at"), &mut problems, time));
-        api_keys.extend(hash.map(|hash| ApiKey { hash, expires_at }));
-    }
-    match (id, path, connector) {
-        (Some(id), Some(path), Some(connector)) => problems.or(ProviderConfig {
-            id,
-            path,
-            connector,
-            api_keys,
-        }),
-        _ => Err(problems),
-    }
 }
 
 fn required<T>(
@@ -229,46 +127,6 @@ fn address(text: &str) -> Result<SocketAddr, Malformed> {
 fn time(text: &str) -> Result<Timestamp, Malformed> {
     text.parse()
         .map_err(|_| Malformed::new("must be a time, as 2027-01-01T00:00:00Z"))
-}
-
-/// Who has which id, path and key.
-#[derive(Default)]
-struct Claims {
-    ids: HashMap<ProviderId, PathBuf>,
-    paths: HashMap<ProviderPath, PathBuf>,
-    keys: HashMap<KeyHash, PathBuf>,
-}
-
-impl Claims {
-    /// Lets a provider in unless an earlier file has its id, its path or one of its keys.
-    fn admit(&mut self, file: &Path, provider: ProviderConfig) -> Result<ProviderConfig, Problems> {
-        let mut problems = Problems::in_file(file);
-        let mut taken = |path: String, other: &PathBuf| {
-            let sentence = format!(
-                "is also in {}, which keeps it; change one of the two",
-                other.display()
-            );
-            problems.anywhere(path, sentence);
-        };
-        if let Some(other) = self.ids.get(&provider.id) {
-            taken("id".to_owned(), other);
-        }
-        if let Some(other) = self.paths.get(&provider.path) {
-            taken("path".to_owned(), other);
-        }
-        for (n, key) in provider.api_keys.iter().enumerate() {
-            match self.keys.entry(key.hash.clone()) {
-                Entry::Occupied(other) => taken(format!("api_keys[{n}].hash"), other.get()),
-                Entry::Vacant(free) => {
-                    free.insert(file.to_owned());
-                }
-            }
-        }
-        let provider = problems.or(provider)?;
-        self.ids.insert(provider.id.clone(), file.to_owned());
-        self.paths.insert(provider.path.clone(), file.to_owned());
-        Ok(provider)
-    }
 }
 
 #[cfg(test)]

@@ -3,18 +3,19 @@
 //! Sets the deadline of every call, names the call in the connector's log, and reads what comes back as distrustfully
 //! as what comes from Konnect.
 
-use std::fmt;
+mod address;
+mod dial;
+
 use std::future::Future;
 use std::time::Duration;
 
 use dcr_proto::v1;
 use dcr_proto::v1::connector_service_client::ConnectorServiceClient;
-use hyper_util::client::legacy::connect::HttpConnector;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
-use url::Url;
 
+pub use self::address::ConnectorAddress;
 use crate::connector::Connector;
 use crate::fault::{Fault, FaultKind, Reason};
 use crate::model::{
@@ -26,61 +27,8 @@ use crate::model::{
 use crate::served::LARGEST_MESSAGE;
 use crate::wire::{self, client, describe, managed, registration, secret};
 
-const CONNECT: Duration = Duration::from_secs(1);
-/// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
-/// gRPC servers in Go, Java and Python hang up on pings without a call, so there are none.
-const PING: Duration = Duration::from_secs(30);
-const PONG: Duration = Duration::from_secs(5);
 /// What the caller keeps of its time to bring the answer home.
 const MARGIN: Duration = Duration::from_millis(500);
-
-/// Where a connector listens: `http://HOST:PORT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectorAddress {
-    url: Url,
-}
-
-impl ConnectorAddress {
-    /// Parses `http://HOST:PORT`.
-    ///
-    /// # Errors
-    /// `Malformed` says which rule is broken.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let url = Url::parse(text)
-            .map_err(|_| Malformed::new("must be a URL like http://dcr-connector-okta:9000"))?;
-        if url.scheme() != "http" {
-            return Err(Malformed::new("must begin with http://"));
-        }
-        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        if !bare || !url.username().is_empty() || url.password().is_some() {
-            return Err(Malformed::new(
-                "must have a host and a port and nothing else",
-            ));
-        }
-        if url.port_or_known_default().is_none_or(|port| port == 0) {
-            return Err(Malformed::new("must have a port"));
-        }
-        Ok(Self { url })
-    }
-
-    /// Whether calls to it never leave this machine (or Pod).
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        match self.url.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        }
-    }
-}
-
-impl fmt::Display for ConnectorAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.url.as_str().trim_end_matches('/'))
-    }
-}
 
 /// A connector at an address. Connects when it is first called and again whenever the connection is lost.
 #[derive(Debug, Clone)]
@@ -94,19 +42,7 @@ impl Remote {
     /// # Errors
     /// `Malformed` when the address is not one that HTTP can use.
     pub fn new(address: &ConnectorAddress) -> Result<Self, Malformed> {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT));
-        connector.set_keepalive(Some(Duration::from_secs(15)));
-        #[cfg(target_os = "linux")]
-        connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-        let endpoint = Endpoint::from_shared(address.to_string())
-            .map_err(|_| Malformed::new("must be an address that HTTP can use"))?
-            .connect_timeout(CONNECT)
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PONG)
-            .keep_alive_while_idle(false);
-        let channel = endpoint.connect_with_connector_lazy(connector);
+        let channel = dial::lazily(address)?;
         let client = ConnectorServiceClient::new(channel)
             .max_decoding_message_size(LARGEST_MESSAGE)
             .max_encoding_message_size(LARGEST_MESSAGE);
@@ -373,34 +309,5 @@ impl Connector for Remote {
             )
             .await?;
         managed::listed_from_proto(answer)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_has_a_host_and_a_port_and_nothing_else() {
-        for (good, loopback) in [
-            ("http://okta:9000", false),
-            ("http://127.0.0.1:1/", true),
-            ("http://[::1]:2", true),
-        ] {
-            assert_eq!(
-                ConnectorAddress::parse(good).unwrap().is_loopback(),
-                loopback
-            );
-        }
-        for bad in [
-            "",
-            "okta:9000",
-            "https://a:1",
-            "http://a:1/x",
-            "http://u@a:1",
-            "http://a:1?x",
-        ] {
-            assert!(ConnectorAddress::parse(bad).is_err(), "{bad:?}");
-        }
     }
 }

@@ -1,0 +1,50 @@
+//! `gateway.yaml`.
+
+use std::path::Path;
+
+use dcr_contract::model::Installation;
+use dcr_runtime::config::{Located, Problems, load};
+use serde::Deserialize;
+
+use super::{Config, address, required};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GatewayFile {
+    installation: Option<Located<String>>,
+    listen: Option<Located<String>>,
+    probe_listen: Option<Located<String>>,
+    #[serde(default)]
+    insecure_plaintext: bool,
+}
+
+/// Reads the file; providers are not in it.
+pub(super) fn gateway(file: &Path) -> Result<Config, Problems> {
+    let read: GatewayFile = load(file)?;
+    let mut problems = Problems::in_file(file);
+    let installation = required(
+        read.installation,
+        "installation",
+        &mut problems,
+        Installation::parse,
+    );
+    let listen = required(read.listen.clone(), "listen", &mut problems, address);
+    let probe_listen = required(read.probe_listen, "probe_listen", &mut problems, address);
+    if let (Some(listen), Some(written)) = (listen, &read.listen)
+        && !listen.ip().is_loopback()
+        && !read.insecure_plaintext
+    {
+        let sentence = "takes plain HTTP from other machines, which anyone between can read: listen on loopback \
+            behind something that ends TLS on this machine, or say `insecure_plaintext: true`";
+        problems.at(written, "listen", sentence);
+    }
+    match (installation, listen, probe_listen) {
+        (Some(installation), Some(listen), Some(probe_listen)) => problems.or(Config {
+            installation,
+            listen,
+            probe_listen,
+            providers: Vec::new(),
+        }),
+        _ => Err(problems),
+    }
+}

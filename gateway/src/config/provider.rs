@@ -1,0 +1,77 @@
+//! One provider's file.
+
+use std::path::Path;
+
+use dcr_contract::ConnectorAddress;
+use dcr_contract::model::ProviderId;
+use dcr_runtime::config::{Located, Problems, load};
+use serde::Deserialize;
+
+use super::{ProviderConfig, parsed, required, time};
+use crate::keys::{ApiKey, KeyHash};
+use crate::providers::ProviderPath;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProviderFile {
+    id: Option<Located<String>>,
+    path: Option<Located<String>>,
+    connector: Option<Located<String>>,
+    #[serde(default)]
+    insecure_plaintext: bool,
+    #[serde(default)]
+    api_keys: Vec<KeyEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyEntry {
+    hash: Option<Located<String>>,
+    expires_at: Option<Located<String>>,
+}
+
+/// Reads one file and judges it alone.
+pub(super) fn provider(file: &Path) -> Result<ProviderConfig, Problems> {
+    let read: ProviderFile = load(file)?;
+    let mut problems = Problems::in_file(file);
+    let id = required(read.id, "id", &mut problems, ProviderId::parse);
+    let path = required(read.path, "path", &mut problems, ProviderPath::parse);
+    let connector = required(
+        read.connector.clone(),
+        "connector",
+        &mut problems,
+        ConnectorAddress::parse,
+    );
+    if let (Some(connector), Some(written)) = (&connector, &read.connector)
+        && !connector.is_loopback()
+        && !read.insecure_plaintext
+    {
+        let sentence = "sends clients' secrets to another machine in plain text, which anyone between can read: say \
+            `insecure_plaintext: true` if the network between is trusted";
+        problems.at(written, "connector", sentence);
+    }
+    if read.api_keys.is_empty() {
+        problems.anywhere(
+            "api_keys",
+            "must hold at least one key; `dcr-gateway new-key` makes one",
+        );
+    }
+    let mut api_keys = Vec::new();
+    for (n, entry) in read.api_keys.into_iter().enumerate() {
+        let member = |name| format!("api_keys[{n}].{name}");
+        let hash = required(entry.hash, &member("hash"), &mut problems, KeyHash::parse);
+        let expires_at = entry
+            .expires_at
+            .and_then(|written| parsed(&written, &member("expires_at"), &mut problems, time));
+        api_keys.extend(hash.map(|hash| ApiKey { hash, expires_at }));
+    }
+    match (id, path, connector) {
+        (Some(id), Some(path), Some(connector)) => problems.or(ProviderConfig {
+            id,
+            path,
+            connector,
+            api_keys,
+        }),
+        _ => Err(problems),
+    }
+}
