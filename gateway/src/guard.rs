@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use dcr_contract::model::{Abort, AbortTarget, Call, Caller, Deadline, OperationId, Reference};
-use dcr_contract::{Connector, Fault, FaultKind, Outcome, Remote};
+use dcr_contract::{Connector, Fault, FaultKind, Outcome, Reason, Remote};
 use dcr_runtime::Shutdown;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
@@ -54,10 +54,12 @@ impl Guard {
         Self(Some(watched))
     }
 
-    /// Looks at what came of the call: a fault that says that nothing was done leaves nothing to undo.
+    /// Looks at what came of the call: a fault that says that nothing was done leaves nothing to undo. That the
+    /// operation came twice does not: something between has sent our one call again, and another answer is lost.
     pub(crate) fn judge<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
         if let Err(fault) = &result
             && fault.done() == Outcome::NotApplied
+            && fault.why() != Reason::OperationRepeated
         {
             self.relax();
         }

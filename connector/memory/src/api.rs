@@ -72,6 +72,7 @@ pub(crate) struct Created {
 pub(crate) struct KnownSecret {
     pub(crate) secret_id: String,
     pub(crate) created_at: Timestamp,
+    pub(crate) label: Option<String>,
 }
 
 /// One page of clients.
@@ -194,12 +195,22 @@ pub(crate) async fn add_secret(
     http: &Http,
     deadline: Deadline,
     id: &str,
+    label: &str,
 ) -> Result<NewSecret, Fault> {
+    #[derive(Serialize)]
+    struct New<'a> {
+        label: &'a str,
+    }
     let answer = http
         .create(&["admin", "clients", id, "secrets"])
+        .json(&New { label })
         .send(deadline)
         .await?
         .of_client()?;
+    if complains_of(&answer, StatusCode::CONFLICT, "label_exists") {
+        // The label is the operation's id, which therefore was here before.
+        return Err(answer.fault().reason(Reason::OperationRepeated));
+    }
     if complains_of(&answer, StatusCode::CONFLICT, "secret_limit") {
         let sentence =
             "The client has as many secrets as the identity provider allows: delete one first.";

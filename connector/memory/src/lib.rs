@@ -21,7 +21,7 @@ use dcr_connector::config::Problems;
 use dcr_connector::fault::{Fault, FaultKind, Reason};
 use dcr_connector::http::Client;
 use dcr_connector::model::{
-    Adjustment, Capability, ClientId, ClientUpdate, Deadline, Finding, Installation,
+    Adjustment, Capability, ClientId, ClientUpdate, Deadline, Finding, Installation, Malformed,
     ManagedClients, NewClient, OperationId, Origin, Page, Registration, Removal, SecretId,
     SecretMetadata, Severity,
 };
@@ -63,6 +63,7 @@ impl Idp for Memory {
                 Capability::Registrations,
                 Capability::ListManaged,
                 Capability::AbortCreate,
+                Capability::AbortAddSecret,
             ],
             max_secrets: Some(MAX_SECRETS),
             settle_after: Duration::from_secs(30),
@@ -200,25 +201,40 @@ impl Idp for Memory {
             .iter()
             .map(map::secret)
             .collect::<Result<_, _>>()
-            .map_err(|rule| {
-                Fault::internal(format!("the id of a secret {rule}"))
-                    .reason(Reason::IdpAnswerUnusable)
-            })
+            .map_err(|rule| unusable_id(&rule))
     }
 
     async fn add_secret(
         &self,
         deadline: Deadline,
         client: &Owned<Handle>,
-        _operation: OperationId,
+        operation: OperationId,
     ) -> Result<Added, Fault> {
-        let new = api::add_secret(&self.http, deadline, client.client_id()).await?;
+        let label = operation.to_string();
+        let new = api::add_secret(&self.http, deadline, client.client_id(), &label).await?;
         Ok(Added {
             secret_id: new.secret_id,
             secret: new.client_secret,
             created_at: Some(new.created_at),
             expires_at: None,
         })
+    }
+
+    async fn find_secret_by_operation(
+        &self,
+        deadline: Deadline,
+        client: &Owned<Handle>,
+        operation: OperationId,
+    ) -> Result<Option<SecretId>, Fault> {
+        let label = operation.to_string();
+        let secrets = api::secrets(&self.http, deadline, client.client_id()).await?;
+        let labelled = secrets
+            .iter()
+            .find(|secret| secret.label.as_ref() == Some(&label));
+        labelled
+            .map(|secret| map::secret(secret).map(|secret| secret.secret_id))
+            .transpose()
+            .map_err(|rule| unusable_id(&rule))
     }
 
     async fn remove_secret(
@@ -281,4 +297,8 @@ impl Idp for Memory {
             next,
         })
     }
+}
+
+fn unusable_id(rule: &Malformed) -> Fault {
+    Fault::internal(format!("the id of a secret {rule}")).reason(Reason::IdpAnswerUnusable)
 }

@@ -126,6 +126,18 @@ pub trait Idp: Sized + Send + Sync + 'static {
         async { Err(Fault::unsupported(ONE_SECRET)) }
     }
 
+    /// Finds the secret that an operation added, by its exact label; `None` when there is none (yet). Needed for the
+    /// capability `AbortAddSecret`; never to be guessed from a list.
+    fn find_secret_by_operation(
+        &self,
+        deadline: Deadline,
+        client: &Owned<Self::Handle>,
+        operation: OperationId,
+    ) -> impl Future<Output = Result<Option<SecretId>, Fault>> + Send {
+        let _ = (deadline, client, operation);
+        async { Ok(None) }
+    }
+
     /// Removes one secret; already gone is a success.
     fn remove_secret(
         &self,

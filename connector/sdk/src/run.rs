@@ -223,6 +223,7 @@ async fn serve<I: Idp>(file: &Path, shutdown: &Shutdown) -> Result<(), String> {
         .map_err(text)?;
     let settle_after = config.idp.traits().settle_after;
     let connector = Managed::new(config.idp, config.imported, shutdown.tracker().clone());
+    connector.remove_old_probes(&config.installation);
     let probes = Probes {
         listener: probes,
         readiness: Readiness::new(shutdown),

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Idp;
@@ -111,16 +111,31 @@ pub(super) async fn rotate(State(idp): State<Arc<Idp>>, Path(id): Path<String>) 
 
 /// `GET /admin/clients/{id}/secrets`: never their values, of which only hashes are kept.
 pub(super) async fn list_secrets(State(idp): State<Arc<Idp>>, Path(id): Path<String>) -> Answer {
-    let known =
-        |secret: &Secret| json!({ "secret_id": secret.id, "created_at": secret.created_at });
+    let known = |secret: &Secret| json!({ "secret_id": secret.id, "created_at": secret.created_at, "label": secret.label });
     let secrets: Vec<_> = idp.table().get(&id)?.secrets.iter().map(known).collect();
     Ok(Json(json!({ "secrets": secrets })).into_response())
 }
 
-/// `POST /admin/clients/{id}/secrets`: one more, beside the others.
-pub(super) async fn add_secret(State(idp): State<Arc<Idp>>, Path(id): Path<String>) -> Answer {
+/// `POST /admin/clients/{id}/secrets`: one more, beside the others; its label has at most 64 characters.
+pub(super) async fn add_secret(
+    State(idp): State<Arc<Idp>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Answer {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct New {
+        label: Option<String>,
+    }
+    let New { label } = read(&body)?;
+    if label
+        .as_ref()
+        .is_some_and(|label| label.chars().count() > 64)
+    {
+        return Err(Refusal::invalid_request("label: at most 64 characters"));
+    }
     let issued = Issued::random(Timestamp::now())?;
-    idp.table().add_secret(&id, &issued)?;
+    idp.table().add_secret(&id, &issued, label)?;
     Ok((StatusCode::CREATED, Json(with_secret(&issued))).into_response())
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Client {
 pub(super) struct Secret {
     pub(super) id: String,
     pub(super) created_at: Timestamp,
+    /// What whoever added it knows it by.
+    pub(super) label: Option<String>,
     hash: [u8; 32],
 }
 
@@ -101,13 +103,26 @@ impl Table {
         self.clients.remove(id).map(drop).ok_or_else(no_client)
     }
 
-    pub(super) fn add_secret(&mut self, id: &str, issued: &Issued) -> Result<(), Refusal> {
+    /// Adds a secret; a label is unique among those of the client.
+    pub(super) fn add_secret(
+        &mut self,
+        id: &str,
+        issued: &Issued,
+        label: Option<String>,
+    ) -> Result<(), Refusal> {
         let client = self.get_mut(id)?;
+        if label.is_some() && client.secrets.iter().any(|secret| secret.label == label) {
+            let description = "the client has a secret with this label";
+            return Err(Refusal::conflict("label_exists", description));
+        }
         if client.secrets.len() >= MAX_SECRETS {
             let description = "a client has at most two secrets; remove one first";
             return Err(Refusal::conflict("secret_limit", description));
         }
-        client.secrets.push(issued.stored());
+        client.secrets.push(Secret {
+            label,
+            ..issued.stored()
+        });
         Ok(())
     }
 
@@ -157,6 +172,7 @@ impl Issued {
         Secret {
             id: self.id.clone(),
             created_at: self.created_at,
+            label: None,
             hash: hash(&self.secret),
         }
     }

@@ -4,10 +4,13 @@
 //! mutation runs as a task of its own, see `operations`. What the IdP answers is checked here before it is
 //! delivered; what Konnect could not keep is undone.
 
+mod clean_up;
+mod history;
 mod locks;
 mod operations;
 mod ownership;
 mod shared;
+mod undo;
 
 use std::fmt;
 use std::future::Future;
@@ -15,23 +18,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use self::clean_up::CleaningUp;
+use self::history::{History, Known};
 use self::locks::Locks;
 use self::operations::Operations;
 use self::ownership::DeleteAs;
 pub use self::ownership::Imported;
 pub use self::shared::Owned;
-use self::shared::{Shared, Undone};
+use self::shared::Shared;
+use self::undo::{Target, Undo};
 use crate::Connector;
-use crate::fault::{Fault, FaultKind, Outcome, Reason, Violations};
+use crate::fault::{Fault, FaultKind, Reason};
 use crate::idp::{Created, Idp};
 use crate::mark::{Made, Mark, Marked};
 use crate::model::{
     Abort, AbortTarget, AddedSecret, Adjustment, Call, Caller, ClientId, ClientSecret,
-    ClientUpdate, ConnectorInfo, CreatedClient, Deadline, Deletion, Field, Finding, Malformed,
-    ManagedClients, NewClient, OperationId, Origin, Page, Registration, RegistrationChange,
-    Removal, RotatedSecret, SecretId, SecretMetadata,
+    ClientUpdate, ConnectorInfo, CreatedClient, Deadline, Deletion, Finding, Installation,
+    Malformed, ManagedClients, NewClient, OperationId, Origin, Page, Registration,
+    RegistrationChange, Removal, RotatedSecret, SecretId, SecretMetadata,
 };
 
 /// How many additions to the contract this SDK knows.
@@ -66,9 +73,17 @@ impl<I: Idp> Managed<I> {
                 imported,
                 locks: Locks::default(),
                 operations,
-                undone: Undone::default(),
+                history: History::default(),
+                undoing: Semaphore::new(undo::AT_ONCE),
+                cleaning_up: CleaningUp::default(),
             }),
         }
+    }
+
+    /// Removes clients that were made for Konnect's Verify of an installation more than 10 minutes ago, as a task of
+    /// its own. A process does so at its start; afterwards every Verify does.
+    pub fn remove_old_probes(&self, installation: &Installation) {
+        Arc::clone(&self.shared).remove_old_probes(installation.clone());
     }
 
     /// Runs a mutation of an existing client as a task of its own; its result needs no undo.
@@ -204,45 +219,36 @@ impl<I: Idp> Connector for Managed<I> {
             return Err(Fault::new(FaultKind::Unavailable { after: None }, message)
                 .reason(Reason::TimedOut));
         }
+        self.shared.history.begin(operation)?;
+        if client.probe {
+            self.remove_old_probes(&call.caller.installation);
+        }
         let shared = Arc::clone(&self.shared);
         let (caller, deadline) = (call.caller.clone(), call.deadline);
         let task = async move {
-            let (made, probe) = (Made::ByUs, client.probe);
             let mark = Mark {
                 caller: caller.clone(),
                 operation_id: operation,
-                made,
-                probe,
+                made: Made::ByUs,
+                probe: client.probe,
+            };
+            let undo = Undo {
+                caller,
+                operation,
+                made: Target::Client,
             };
             let created = match shared.idp.create(deadline, &mark, &client).await {
                 Ok(created) => created,
                 Err(fault) => {
-                    if fault.done() != Outcome::NotApplied {
-                        // The caller aborts it as well, unless it dies first.
-                        let undoing = Arc::clone(&shared);
-                        let undo = async move { undoing.undo_undelivered(caller, operation).await };
-                        shared.operations.spawn(undo);
-                    }
-                    return Err(fault);
+                    // The gateway aborts it as well, unless it dies first.
+                    return Err(shared.failed(operation, fault, Some(undo)));
                 }
             };
             match deliverable(created) {
-                Ok(created) => {
-                    let undoing = Arc::clone(&shared);
-                    let undo = async move { undoing.undo_undelivered(caller, operation).await };
-                    Ok(shared.operations.armed(created, undo))
-                }
+                Ok(created) => shared.armed(created, Known::Ended, undo),
                 Err(rule) => {
                     let fault = unusable("the client id or secret", &rule);
-                    let time = Deadline::after(TIME_TO_UNDO);
-                    match shared.undo_create(&caller, operation, time).await {
-                        Ok(true) => Err(fault.outcome(Outcome::NotApplied)),
-                        Ok(false) => Err(fault),
-                        Err(undo) => {
-                            tracing::error!(%operation, "a client could not be removed again: {undo}");
-                            Err(fault)
-                        }
-                    }
+                    Err(shared.unusable(fault, undo).await)
                 }
             }
         };
@@ -256,7 +262,7 @@ impl<I: Idp> Connector for Managed<I> {
         client_id: &ClientId,
     ) -> Result<Deletion, Fault> {
         self.detached(call, client_id, |shared, call, client_id| async move {
-            let Some((owned, standing)) = shared.judge(&call, &client_id).await? else {
+            let Some((owned, standing)) = shared.judge(&call.caller, call.deadline, &client_id).await? else {
                 return Ok(Deletion::Absent);
             };
             let deletion = match standing.may_be_deleted()? {
@@ -277,11 +283,13 @@ impl<I: Idp> Connector for Managed<I> {
     async fn rotate_client_secret(
         &self,
         call: &Call,
-        _operation: OperationId,
+        operation: OperationId,
         client_id: &ClientId,
     ) -> Result<RotatedSecret, Fault> {
+        // Its end is of no interest: nobody aborts a rotation, another one heals it.
+        self.shared.history.begin(operation)?;
         self.detached(call, client_id, |shared, call, client_id| async move {
-            let owned = shared.own(&call, &client_id).await?;
+            let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
             let rotated = shared.idp.rotate_secret(call.deadline, &owned).await?;
             let (secret, secret_id) = checked_secret(rotated.secret, rotated.secret_id.as_deref())?;
             let expires_at = rotated.expires_at;
@@ -299,7 +307,10 @@ impl<I: Idp> Connector for Managed<I> {
         call: &Call,
         client_id: &ClientId,
     ) -> Result<Vec<SecretMetadata>, Fault> {
-        let owned = self.shared.own(call, client_id).await?;
+        let owned = self
+            .shared
+            .own(&call.caller, call.deadline, client_id)
+            .await?;
         self.shared.idp.list_secrets(call.deadline, &owned).await
     }
 
@@ -309,23 +320,37 @@ impl<I: Idp> Connector for Managed<I> {
         operation: OperationId,
         client_id: &ClientId,
     ) -> Result<AddedSecret, Fault> {
-        let (shared, call, client_id) = (Arc::clone(&self.shared), call.clone(), client_id.clone());
-        let deadline = call.deadline;
+        self.shared.history.begin(operation)?;
+        let shared = Arc::clone(&self.shared);
+        let (caller, deadline) = (call.caller.clone(), call.deadline);
+        let client_id = client_id.clone();
         let task = async move {
-            let owned = shared.own(&call, &client_id).await?;
-            let added = shared
-                .idp
-                .add_secret(call.deadline, &owned, operation)
-                .await?;
-            drop(owned);
-            let secret_id =
-                SecretId::parse(&added.secret_id).map_err(|m| unusable("the secret's id", &m))?;
-            let undo = {
-                let (shared, secret_id) = (Arc::clone(&shared), secret_id.clone());
-                async move { shared.undo_added(call, client_id, secret_id).await }
+            let undo = |made| Undo {
+                caller: caller.clone(),
+                operation,
+                made,
             };
+            let labelled = shared.perhaps_added(client_id.clone()).map(undo);
+            let owned = match shared.own(&caller, deadline, &client_id).await {
+                Ok(owned) => owned,
+                Err(fault) => return Err(shared.failed(operation, fault, None)),
+            };
+            let added = match shared.idp.add_secret(deadline, &owned, operation).await {
+                Ok(added) => added,
+                Err(fault) => return Err(shared.failed(operation, fault, labelled)),
+            };
+            drop(owned);
+            let secret_id = match SecretId::parse(&added.secret_id) {
+                Ok(secret_id) => secret_id,
+                Err(rule) => {
+                    let fault = unusable("the secret's id", &rule);
+                    return Err(shared.failed(operation, fault, labelled));
+                }
+            };
+            let undo = undo(Target::Secret(client_id, secret_id.clone()));
             match ClientSecret::parse(added.secret) {
                 Ok(secret) => {
+                    let known = Known::Added(secret_id.clone());
                     let (created_at, expires_at) = (added.created_at, added.expires_at);
                     let added = AddedSecret {
                         secret_id,
@@ -333,12 +358,9 @@ impl<I: Idp> Connector for Managed<I> {
                         created_at,
                         expires_at,
                     };
-                    Ok(shared.operations.armed(added, undo))
+                    shared.armed(added, known, undo)
                 }
-                Err(rule) => {
-                    undo.await;
-                    Err(unusable("the secret", &rule))
-                }
+                Err(rule) => Err(shared.unusable(unusable("the secret", &rule), undo).await),
             }
         };
         self.shared.operations.run(deadline, task).await
@@ -353,7 +375,7 @@ impl<I: Idp> Connector for Managed<I> {
     ) -> Result<Removal, Fault> {
         let secret_id = secret_id.clone();
         self.detached(call, client_id, |shared, call, client_id| async move {
-            let owned = shared.own(&call, &client_id).await?;
+            let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
             shared
                 .idp
                 .remove_secret(call.deadline, &owned, &secret_id)
@@ -370,7 +392,7 @@ impl<I: Idp> Connector for Managed<I> {
         update: ClientUpdate,
     ) -> Result<Vec<Adjustment>, Fault> {
         self.detached(call, client_id, |shared, call, client_id| async move {
-            let owned = shared.own(&call, &client_id).await?;
+            let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
             shared.idp.update(call.deadline, &owned, &update).await
         })
         .await
@@ -385,7 +407,7 @@ impl<I: Idp> Connector for Managed<I> {
         origin: Origin,
     ) -> Result<RegistrationChange, Fault> {
         self.detached(call, client_id, |shared, call, client_id| async move {
-            let mut owned = shared.own(&call, &client_id).await?;
+            let mut owned = shared.own(&call.caller, call.deadline, &client_id).await?;
             let recorded = owned.registrations().of(&registration.entity);
             let other = recorded.filter(|recorded| *recorded != registration);
             if let Some(other) = &other {
@@ -396,7 +418,7 @@ impl<I: Idp> Connector for Managed<I> {
                 idp.unregister(call.deadline, &owned, other, &without)
                     .await?;
                 drop(owned);
-                owned = shared.own(&call, &client_id).await?;
+                owned = shared.own(&call.caller, call.deadline, &client_id).await?;
             }
             if !shared.idp.maps(&registration) {
                 let changed = other.map(|_| RegistrationChange::Changed);
@@ -428,7 +450,7 @@ impl<I: Idp> Connector for Managed<I> {
         _origin: Origin,
     ) -> Result<RegistrationChange, Fault> {
         self.detached(call, client_id, |shared, call, client_id| async move {
-            let owned = shared.own(&call, &client_id).await?;
+            let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
             // What was recorded counts, also where Konnect names another audience now.
             let Some(recorded) = owned.registrations().of(&registration.entity) else {
                 let mapped = shared.idp.maps(&registration);
@@ -457,31 +479,14 @@ impl<I: Idp> Connector for Managed<I> {
         operation: OperationId,
         target: AbortTarget,
     ) -> Result<Abort, Fault> {
-        if operation.age() > OLDEST_ABORT {
-            let mut v = Violations::default();
-            v.note(Field::Operation, "must not be older than 15 minutes");
-            return Err(v.into_fault());
-        }
-        if let AbortTarget::AddSecret(_) = target {
-            // Only the task that made a secret knows its id, and that task undoes it by itself.
-            return Ok(Abort::Cannot);
-        }
-        let (shared, caller, deadline) =
-            (Arc::clone(&self.shared), call.caller.clone(), call.deadline);
-        let settle_after = shared.idp.traits().settle_after;
+        let (shared, caller) = (Arc::clone(&self.shared), call.caller.clone());
+        let deadline = call.deadline;
         let task = async move {
-            if shared.undo_create(&caller, operation, deadline).await? {
-                return Ok(shared.operations.plain(Abort::Undone));
-            }
-            // The abort may have overtaken a late commit.
-            let later = Arc::clone(&shared);
-            shared.operations.spawn(async move {
-                tokio::time::sleep(settle_after).await;
-                later.undo_undelivered(caller, operation).await;
-            });
-            Ok(shared.operations.plain(Abort::Accepted))
+            let operations = shared.operations.clone();
+            let abort = shared.abort(caller, operation, target, deadline).await?;
+            Ok(operations.plain(abort))
         };
-        self.shared.operations.run(call.deadline, task).await
+        self.shared.operations.run(deadline, task).await
     }
 
     async fn list_managed_clients(&self, call: &Call, page: Page) -> Result<ManagedClients, Fault> {
