@@ -15,5 +15,6 @@ pub mod probes;
 pub mod process;
 pub mod shutdown;
 pub mod telemetry;
+pub mod watch;
 
 pub use shutdown::Shutdown;
