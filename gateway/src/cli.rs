@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use dcr_runtime::telemetry::LevelFilter;
 use dcr_runtime::{Shutdown, process, telemetry};
 use secrecy::ExposeSecret;
 
+use crate::guard::Protections;
 use crate::keys::{self, KeyHash};
 use crate::{check, config, serve};
 
@@ -48,7 +50,17 @@ enum Command {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    run_with(Protections::default(), std::env::args_os())
+}
+
+/// The same with these arguments and a protection off: for tests alone.
+#[doc(hidden)]
+#[must_use]
+pub fn run_with(
+    protections: Protections,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> ExitCode {
+    let cli = Cli::parse_from(arguments);
     telemetry::init(cli.log);
     match cli.command {
         Command::Serve { config } => process::run(async |shutdown: Shutdown| {
@@ -58,7 +70,7 @@ pub fn run() -> ExitCode {
                     .for_each(|problem| tracing::error!("{problem}"));
                 Failure::new(&"the configuration cannot be used: see the mistakes above")
             })?;
-            serve::serve(&loaded, &shutdown)
+            serve::serve(&loaded, protections, &shutdown)
                 .await
                 .map_err(|e| Failure::new(&e))
         }),

@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use crate::config::{Config, ProviderConfig};
+use crate::guard::Protections;
 use crate::keys::{self, ApiKey, KeyHash};
 use crate::providers::ProviderPath;
 use crate::serve::{StartError, serve_on};
@@ -110,7 +111,14 @@ pub(crate) async fn dev(options: &Options, shutdown: &Shutdown) -> Result<(), De
     // The gateway may have to undo something when it is told to stop: the backend stops after it.
     let after = Shutdown::new();
     let gateway = async {
-        let served = serve_on(listener, probe_listener, &config, shutdown).await;
+        let served = serve_on(
+            listener,
+            probe_listener,
+            &config,
+            Protections::default(),
+            shutdown,
+        )
+        .await;
         after.stop();
         served
     };

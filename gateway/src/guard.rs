@@ -30,6 +30,19 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(14 * 60);
 /// How long a process that stops waits for what must be undone.
 pub(crate) const DRAIN: Duration = Duration::from_secs(40);
 
+/// What keeps clients from being orphaned, by name: the chaos suite switches it off and has to see the harm.
+#[derive(Debug, Clone, Copy)]
+pub struct Protections {
+    /// Whether the guard aborts what was not handed over.
+    pub guard: bool,
+}
+
+impl Default for Protections {
+    fn default() -> Self {
+        Self { guard: true }
+    }
+}
+
 /// Watches one creating call.
 #[derive(Debug)]
 pub(crate) struct Guard(Option<Watched>);
@@ -50,8 +63,8 @@ pub(crate) struct Watched {
 
 impl Guard {
     /// Begins to watch; to be done before the call is made.
-    pub(crate) fn new(watched: Watched) -> Self {
-        Self(Some(watched))
+    pub(crate) fn new(watched: Watched, protections: Protections) -> Self {
+        Self(Some(watched).filter(|_| protections.guard))
     }
 
     /// Looks at what came of the call: a fault that says that nothing was done leaves nothing to undo. That the

@@ -24,7 +24,11 @@ mod serve;
 mod tests;
 
 pub use cli::run;
+#[doc(hidden)]
+pub use cli::run_with;
 pub use config::{Config, ProviderConfig};
+#[doc(hidden)]
+pub use guard::Protections;
 pub use keys::{ApiKey, KeyHash, generate as generate_key};
 pub use providers::ProviderPath;
 pub use routes::router;

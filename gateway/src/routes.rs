@@ -22,7 +22,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::Config;
-use crate::guard::{Guard, Watched};
+use crate::guard::{Guard, Protections, Watched};
 use crate::keys::{Denial, Keys};
 use crate::konnect::{self, Event, Oddities};
 use crate::metrics::Metrics;
@@ -38,6 +38,7 @@ struct Gateway {
     providers: Providers,
     keys: Keys,
     metrics: Arc<Metrics>,
+    protections: Protections,
     shutdown: Shutdown,
     runtime: Handle,
 }
@@ -49,6 +50,7 @@ struct Gateway {
 /// `Malformed` when a connector's address is not one that HTTP can use.
 pub fn router(
     config: &Config,
+    protections: Protections,
     metrics: &mut Registry,
     shutdown: &Shutdown,
 ) -> Result<Router, Malformed> {
@@ -61,6 +63,7 @@ pub fn router(
         providers: Providers::new(config)?,
         keys,
         metrics: Arc::clone(&metrics),
+        protections,
         shutdown: shutdown.clone(),
         runtime: Handle::current(),
     });
@@ -319,7 +322,7 @@ impl Context<'_> {
     }
 
     fn guard(&self, operation: OperationId, target: AbortTarget) -> Guard {
-        Guard::new(Watched {
+        let watched = Watched {
             connector: self.provider.connector.clone(),
             caller: self.call.caller.clone(),
             reference: self.call.reference.clone(),
@@ -329,7 +332,8 @@ impl Context<'_> {
             metrics: Arc::clone(&self.gateway.metrics),
             shutdown: self.gateway.shutdown.clone(),
             runtime: self.gateway.runtime.clone(),
-        })
+        };
+        Guard::new(watched, self.gateway.protections)
     }
 }
 

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::config::{Config, Loaded};
-use crate::guard;
+use crate::guard::{self, Protections};
 use crate::routes::router;
 
 /// Why a gateway does not start.
@@ -32,10 +32,11 @@ pub async fn serve_on(
     listener: TcpListener,
     probe_listener: TcpListener,
     config: &Config,
+    protections: Protections,
     shutdown: &Shutdown,
 ) -> Result<(), StartError> {
     let mut metrics = Registry::default();
-    let router = router(config, &mut metrics, shutdown)?;
+    let router = router(config, protections, &mut metrics, shutdown)?;
     let probes = Probes {
         listener: probe_listener,
         readiness: Readiness::new(shutdown),
@@ -50,7 +51,11 @@ pub async fn serve_on(
 ///
 /// # Errors
 /// When an address cannot be listened on, or a connector's address cannot be used.
-pub async fn serve(loaded: &Loaded, shutdown: &Shutdown) -> Result<(), StartError> {
+pub async fn serve(
+    loaded: &Loaded,
+    protections: Protections,
+    shutdown: &Shutdown,
+) -> Result<(), StartError> {
     for problem in &loaded.held_up {
         tracing::error!("a provider is held up: {problem}");
     }
@@ -64,5 +69,5 @@ pub async fn serve(loaded: &Loaded, shutdown: &Shutdown) -> Result<(), StartErro
     }
     let listener = listen::bind("listen", config.listen).await?;
     let probe_listener = listen::bind("probe_listen", config.probe_listen).await?;
-    serve_on(listener, probe_listener, config, shutdown).await
+    serve_on(listener, probe_listener, config, protections, shutdown).await
 }

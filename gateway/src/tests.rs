@@ -24,7 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower::ServiceExt;
 
 use crate::keys::HEADER;
-use crate::{ApiKey, Config, KeyHash, ProviderConfig, ProviderPath, router};
+use crate::{ApiKey, Config, KeyHash, Protections, ProviderConfig, ProviderPath, router};
 
 const KEY: &str = "key_of_the_first_provider";
 const OTHER_KEY: &str = "key_of_the_second_provider";
@@ -234,7 +234,13 @@ impl Bridge {
             ],
         };
         let shutdown = Shutdown::new();
-        let router = router(&config, &mut Registry::default(), &shutdown).unwrap();
+        let router = router(
+            &config,
+            Protections::default(),
+            &mut Registry::default(),
+            &shutdown,
+        )
+        .unwrap();
         Self {
             router,
             seen,

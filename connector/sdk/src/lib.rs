@@ -20,5 +20,9 @@ pub use dcr_runtime::{Shutdown, config};
 pub use grants::{GrantMap, Registrations, Subject};
 pub use idp::{Added, Created, Found, FoundByOperation, Idp, Rotated, Traits};
 pub use managed::{Imported, Managed, Owned};
+#[doc(hidden)]
+pub use managed::{Protection, Protections};
 pub use mark::{Made, Mark, Marked};
+#[doc(hidden)]
+pub use run::run_with;
 pub use run::{Settings, run, serve_on};

@@ -1,6 +1,7 @@
 //! A connector's process: subcommands, configuration, life.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use crate::idp::Idp;
-use crate::managed::{Imported, Managed};
+use crate::managed::{Imported, Managed, Protections};
 use crate::mark::Made;
 use crate::model::{Caller, ClientId, Deadline, Finding, Installation, ProviderId, Severity};
 use crate::{Connector, Served};
@@ -177,11 +178,21 @@ enum Command {
 /// Runs a connector: the whole `main` of its binary. Owns the subcommands `serve`, `check` and `adopt`.
 #[must_use]
 pub fn run<I: Idp>() -> ExitCode {
-    let arguments = Arguments::parse();
+    run_with::<I>(Protections::default(), std::env::args_os())
+}
+
+/// The same with these arguments and a protection off: for tests alone.
+#[doc(hidden)]
+#[must_use]
+pub fn run_with<I: Idp>(
+    protections: Protections,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> ExitCode {
+    let arguments = Arguments::parse_from(arguments);
     telemetry::init(arguments.log);
     process::run(|shutdown| async move {
         match arguments.command {
-            Command::Serve { config } => serve::<I>(&config, &shutdown).await,
+            Command::Serve { config } => serve::<I>(&config, protections, &shutdown).await,
             Command::Check { config } => check::<I>(&config).await,
             Command::Adopt {
                 config,
@@ -215,14 +226,19 @@ async fn calls<I: Idp>(connector: Managed<I>, listener: TcpListener, shutdown: &
     grpc::serve(listener, routes, service, grpc::limits(), shutdown).await;
 }
 
-async fn serve<I: Idp>(file: &Path, shutdown: &Shutdown) -> Result<(), String> {
+async fn serve<I: Idp>(
+    file: &Path,
+    protections: Protections,
+    shutdown: &Shutdown,
+) -> Result<(), String> {
     let config = Config::<I>::read(file).map_err(text)?;
     let listener = listen::bind("listen", config.listen).await.map_err(text)?;
     let probes = listen::bind("probe_listen", config.probe_listen)
         .await
         .map_err(text)?;
     let settle_after = config.idp.traits().settle_after;
-    let connector = Managed::new(config.idp, config.imported, shutdown.tracker().clone());
+    let tracker = shutdown.tracker().clone();
+    let connector = Managed::protected(config.idp, config.imported, tracker, protections);
     connector.remove_old_probes(&config.installation);
     let probes = Probes {
         listener: probes,

@@ -7,14 +7,18 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout_at;
 
+use super::protections::{Protection, Protections};
 use crate::fault::{Fault, FaultKind, Reason};
 use crate::model::Deadline;
 
 type Lock = Arc<tokio::sync::Mutex<()>>;
 
 /// The locks that are held or waited for; a client that nobody works on has none.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Locks(Arc<Mutex<HashMap<Box<str>, Lock>>>);
+#[derive(Debug, Clone)]
+pub(super) struct Locks {
+    held: Arc<Mutex<HashMap<Box<str>, Lock>>>,
+    protections: Protections,
+}
 
 /// The lock of one client, held until it is dropped.
 #[derive(Debug)]
@@ -25,14 +29,21 @@ pub(super) struct Locked {
 }
 
 impl Locks {
+    pub(super) fn new(protections: Protections) -> Self {
+        let held = Arc::default();
+        Self { held, protections }
+    }
+
     /// Waits for the client's lock.
     ///
     /// # Errors
     /// `Unavailable` when others hold it until the deadline; nothing was done.
     pub(super) async fn lock(&self, client_id: &str, deadline: Deadline) -> Result<Locked, Fault> {
-        let lock = {
-            let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = if self.protections.has(Protection::ClientLock) {
+            let mut locks = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(locks.entry(client_id.into()).or_default())
+        } else {
+            Lock::default()
         };
         // Made before the wait, so that the entry goes also when the wait is given up.
         let mut locked = Locked {
@@ -57,7 +68,11 @@ impl Locks {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        let mut locks = self.locks.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut locks = self
+            .locks
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         self.guard = None;
         if locks
             .get(&self.client_id)
@@ -74,7 +89,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_client_is_worked_on_by_one_call_at_a_time_and_leaves_no_lock_behind() {
-        let locks = Locks::default();
+        let locks = Locks::new(Protections::default());
         let soon = Deadline::after(Duration::from_secs(1));
         let first = locks.lock("a", soon).await.unwrap();
         let _other = locks.lock("b", soon).await.unwrap();
@@ -86,6 +101,6 @@ mod tests {
             .await
             .unwrap();
         drop(again);
-        assert_eq!(locks.0.lock().unwrap().len(), 1);
+        assert_eq!(locks.held.lock().unwrap().len(), 1);
     }
 }

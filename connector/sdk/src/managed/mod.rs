@@ -9,6 +9,7 @@ mod history;
 mod locks;
 mod operations;
 mod ownership;
+mod protections;
 mod shared;
 mod undo;
 
@@ -27,6 +28,7 @@ use self::locks::Locks;
 use self::operations::Operations;
 use self::ownership::DeleteAs;
 pub use self::ownership::Imported;
+pub use self::protections::{Protection, Protections};
 pub use self::shared::Owned;
 use self::shared::Shared;
 use self::undo::{Target, Undo};
@@ -66,16 +68,28 @@ impl<I: Idp> fmt::Debug for Managed<I> {
 impl<I: Idp> Managed<I> {
     /// Wraps an IdP; must be called within a tokio runtime. The drain waits for `tracker`.
     pub fn new(idp: I, imported: Imported, tracker: TaskTracker) -> Self {
-        let operations = Operations::new(tracker);
+        Self::protected(idp, imported, tracker, Protections::default())
+    }
+
+    /// The same with a protection off: for tests alone.
+    #[doc(hidden)]
+    pub fn protected(
+        idp: I,
+        imported: Imported,
+        tracker: TaskTracker,
+        protections: Protections,
+    ) -> Self {
+        let operations = Operations::new(tracker, protections);
         Self {
             shared: Arc::new(Shared {
                 idp,
                 imported,
-                locks: Locks::default(),
+                locks: Locks::new(protections),
                 operations,
                 history: History::default(),
                 undoing: Semaphore::new(undo::AT_ONCE),
                 cleaning_up: CleaningUp::default(),
+                protections,
             }),
         }
     }

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
+use super::protections::{Protection, Protections};
 use crate::fault::{Fault, FaultKind};
 use crate::model::Deadline;
 
@@ -25,14 +26,16 @@ type Undo = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct Operations {
     tracker: TaskTracker,
     runtime: Handle,
+    protections: Protections,
 }
 
 impl Operations {
     /// Must be called within a tokio runtime; the drain waits for the tracker.
-    pub(super) fn new(tracker: TaskTracker) -> Self {
+    pub(super) fn new(tracker: TaskTracker, protections: Protections) -> Self {
         Self {
             tracker,
             runtime: Handle::current(),
+            protections,
         }
     }
 
@@ -45,6 +48,12 @@ impl Operations {
         deadline: Deadline,
         operation: impl Future<Output = Result<Armed<T>, Fault>> + Send + 'static,
     ) -> Result<T, Fault> {
+        if !self.protections.has(Protection::Detached) {
+            return match timeout_at(deadline.instant(), operation).await {
+                Ok(result) => result.map(Armed::take),
+                Err(_) => Err(Fault::new(FaultKind::TimedOut, "given up at the deadline")),
+            };
+        }
         let (give, take) = oneshot::channel();
         let task = async move {
             // Not sent, or sent and not received: either way the value is dropped, and undoes itself.
@@ -81,7 +90,9 @@ impl Operations {
         value: T,
         undo: impl Future<Output = ()> + Send + 'static,
     ) -> Armed<T> {
-        self.arm(value, Some(Box::pin(undo)))
+        let undo: Option<Undo> = Some(Box::pin(undo));
+        let armed = self.protections.has(Protection::ArmedUndo);
+        self.arm(value, undo.filter(|_| armed))
     }
 
     fn arm<T>(&self, value: T, undo: Option<Undo>) -> Armed<T> {
@@ -160,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn a_result_that_is_taken_is_not_undone() {
         let tracker = TaskTracker::new();
-        let operations = Operations::new(tracker.clone());
+        let operations = Operations::new(tracker.clone(), Protections::default());
         let (armed, undone) = undoing(&operations);
         let soon = Deadline::after(Duration::from_secs(5));
         assert_eq!(operations.run(soon, async { Ok(armed) }).await.unwrap(), 7);
@@ -171,7 +182,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_result_that_comes_too_late_is_undone_and_the_drain_waits_for_that() {
         let tracker = TaskTracker::new();
-        let operations = Operations::new(tracker.clone());
+        let operations = Operations::new(tracker.clone(), Protections::default());
         let (armed, undone) = undoing(&operations);
         let late = async move {
             tokio::time::sleep(Duration::from_secs(20)).await;
@@ -190,7 +201,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_result_whose_caller_has_gone_is_undone() {
         let tracker = TaskTracker::new();
-        let operations = Operations::new(tracker.clone());
+        let operations = Operations::new(tracker.clone(), Protections::default());
         let (armed, undone) = undoing(&operations);
         let (go, wait) = oneshot::channel::<()>();
         let slow = async move {

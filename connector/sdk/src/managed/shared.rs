@@ -9,6 +9,7 @@ use super::history::History;
 use super::locks::{Locked, Locks};
 use super::operations::Operations;
 use super::ownership::{Imported, Standing};
+use super::protections::Protections;
 use crate::fault::Fault;
 use crate::grants::Registrations;
 use crate::idp::{Found, Idp};
@@ -25,6 +26,7 @@ pub(super) struct Shared<I> {
     /// One permit for each undoing that may run at this time.
     pub(super) undoing: Semaphore,
     pub(super) cleaning_up: CleaningUp,
+    pub(super) protections: Protections,
 }
 
 /// A client that the caller may act on: locked, found and judged. Only [`Managed`](super::Managed) makes one.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::history::Known;
 use super::operations::Armed;
+use super::protections::Protection;
 use super::shared::{Owned, Shared};
 use super::{OLDEST_ABORT, TIME_TO_UNDO};
 use crate::fault::{Fault, FaultKind, Outcome, Violations};
@@ -164,8 +165,9 @@ impl<I: Idp> Shared<I> {
         fault: Fault,
         undo: Option<Undo>,
     ) -> Fault {
+        let own_undo = self.protections.has(Protection::OwnUndo);
         match undo {
-            Some(undo) if fault.done() != Outcome::NotApplied => {
+            Some(undo) if fault.done() != Outcome::NotApplied && own_undo => {
                 Arc::clone(self).undo_in_time(undo, Looks::NowAndLater);
             }
             // Aborted or not: nothing is left to do.
@@ -204,6 +206,9 @@ impl<I: Idp> Shared<I> {
         };
         for pause in pauses.into_iter().flatten() {
             tokio::time::sleep(pause).await;
+            if !pause.is_zero() && !self.protections.has(Protection::SettleLook) {
+                return;
+            }
             if self.until_known(undo).await != Some(Tried::Nothing) {
                 return;
             }
@@ -278,7 +283,8 @@ impl<I: Idp> Shared<I> {
         };
         let made_by_it = matches!(&found.mark, Marked::Yes(mark)
             if mark.caller == *caller && mark.operation_id == operation && mark.made == Made::ByUs);
-        if !made_by_it || self.idp.own_credential() == Some(&client_id) {
+        let checked = self.protections.has(Protection::MarkCheck);
+        if checked && !made_by_it || self.idp.own_credential() == Some(&client_id) {
             tracing::warn!(%operation, "what was found by an operation does not bear its mark and is left alone");
             return Ok(Tried::LeftAlone);
         }
