@@ -19,6 +19,7 @@ mod faults;
 mod hooks;
 mod hostile_ids;
 mod keys;
+mod operations;
 mod probes;
 mod providers;
 mod reading;

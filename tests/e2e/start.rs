@@ -36,15 +36,7 @@ pub(crate) async fn bridge_with(providers: &[&str], idp: &str, connector: &str) 
     let proxy = Proxy::before(small_idp.url());
     let admin = small_idp.admin();
     let (id, secret) = (admin.own_client_id(), admin.own_client_secret());
-    let section = |folder: &dcr_tests::Folder| {
-        let file = folder.write("idp-secret", secret);
-        format!(
-            "  base_url: {}\n  client_id: {id}\n  client_secret_file: {}\n{idp}",
-            proxy.url(),
-            file.display(),
-        )
-    };
-    let connector = Connector::start(CONNECTOR, section, connector).await;
+    let connector = connector_of(&proxy, admin, idp, connector).await;
     let providers = providers
         .iter()
         .map(|id| Provider::new(id, connector.address))
@@ -64,6 +56,19 @@ pub(crate) async fn bridge_with(providers: &[&str], idp: &str, connector: &str) 
         proxy,
         small_idp,
     }
+}
+
+async fn connector_of(proxy: &Proxy, admin: &Admin, idp: &str, more: &str) -> Connector {
+    let section = |folder: &dcr_tests::Folder| {
+        let file = folder.write("idp-secret", admin.own_client_secret());
+        format!(
+            "  base_url: {}\n  client_id: {}\n  client_secret_file: {}\n{idp}",
+            proxy.url(),
+            admin.own_client_id(),
+            file.display(),
+        )
+    };
+    Connector::start(CONNECTOR, section, more).await
 }
 
 /// A running bridge with all that it stands between.
@@ -103,6 +108,11 @@ impl Bridge {
     #[track_caller]
     pub(crate) fn nothing_left(&self) -> impl Future<Output = ()> {
         self.idp().nothing_left()
+    }
+
+    /// One more replica of its connector.
+    pub(crate) async fn replica(&self) -> Connector {
+        connector_of(&self.proxy, self.idp(), "", "").await
     }
 
     /// Runs the connector's command `adopt`.

@@ -85,7 +85,7 @@ impl History {
     /// `Conflict` with UNKNOWN when the operation was aborted meanwhile: the task must undo what it made.
     pub(super) fn end(&self, operation: OperationId, known: Known) -> Result<(), Fault> {
         let mut operations = self.lock();
-        if operations.known.get(&operation) == Some(&Known::Aborted) {
+        if let Some(Known::Aborted | Known::Undone) = operations.known.get(&operation) {
             let message = "the operation was aborted while it ran; what it made is undone";
             return Err(Fault::new(FaultKind::Conflict, message)
                 .reason(Reason::OperationAborted)

@@ -110,17 +110,18 @@ impl<I: Idp> Shared<I> {
             made,
         };
         // Where many wait already, this one need not be answered first.
+        let mut looks = Looks::NowAndLater;
         if let Ok(_one_of_few) = self.undoing.try_acquire() {
             match self.try_undo(&undo, deadline).await {
                 Ok(Tried::Gone) => return Ok(Abort::Undone),
                 Ok(Tried::LeftAlone) => return Ok(Abort::Cannot),
-                Ok(Tried::Nothing) => {}
+                Ok(Tried::Nothing) => looks = Looks::Later,
                 Err(fault) => {
-                    tracing::warn!(%operation, "what was aborted cannot be undone yet: {fault}");
+                    tracing::warn!(%operation, "what was aborted cannot be undone yet; trying again: {fault}");
                 }
             }
         }
-        self.undo_in_time(undo, Looks::Later);
+        self.undo_in_time(undo, looks);
         Ok(Abort::Accepted)
     }
 
