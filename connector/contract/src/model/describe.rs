@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::Sentence;
 
+/// How many additions to the contract this version knows: `contract_minor` of `connector.proto` as it stands.
+pub const CONTRACT_MINOR: u32 = 0;
+
 /// What a connector is and can do; the same for all replicas of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectorInfo {

@@ -18,7 +18,7 @@ pub use client::{
     Adjustment, AuthMethod, ClientUpdate, CreatedClient, Deletion, Field, GrantType, NewClient,
     Origin,
 };
-pub use describe::{Capability, ConnectorInfo, Finding, Severity};
+pub use describe::{CONTRACT_MINOR, Capability, ConnectorInfo, Finding, Severity};
 pub use id::{ClientId, Installation, OperationId, ProviderId, Reference, SecretId};
 pub use managed::{Abort, AbortTarget, ManagedClient, ManagedClients, Page};
 pub use redirect_uri::RedirectUri;

@@ -6,29 +6,31 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use tonic::transport::{Channel, Endpoint};
 
 use super::ConnectorAddress;
+use super::connect::Connect;
 use crate::model::Malformed;
 
-const CONNECT: Duration = Duration::from_secs(1);
 /// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// gRPC servers in Go, Java and Python hang up on pings without a call, so there are none.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(5);
 
-/// A channel that connects when it is first used, and again whenever its connection is lost. Must be called within a
-/// tokio runtime.
-pub(super) fn lazily(address: &ConnectorAddress) -> Result<Channel, Malformed> {
+/// A channel that connects when it is first used, and again whenever its connection is lost; each time that it has, it
+/// says so. Must be called within a tokio runtime.
+pub(super) fn lazily(
+    address: &ConnectorAddress,
+    connected: impl Fn() + Clone + Send + 'static,
+) -> Result<Channel, Malformed> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT));
     connector.set_keepalive(Some(Duration::from_secs(15)));
     #[cfg(target_os = "linux")]
     connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+    // No `connect_timeout` of the endpoint's: its error does not tell that it was a connection that failed.
     let endpoint = Endpoint::from_shared(address.to_string())
         .map_err(|_| Malformed::new("must be an address that HTTP can use"))?
-        .connect_timeout(CONNECT)
         .http2_keep_alive_interval(PING)
         .keep_alive_timeout(PONG)
         .keep_alive_while_idle(false);
-    Ok(endpoint.connect_with_connector_lazy(connector))
+    Ok(endpoint.connect_with_connector_lazy(Connect::new(connector, connected)))
 }

@@ -1,21 +1,32 @@
 //! A connector reached over gRPC: the other end of [`Served`](crate::Served).
 //!
-//! Sets the deadline of every call, names the call in the connector's log, and reads what comes back as distrustfully
-//! as what comes from Konnect.
+//! Chooses the channel and sets the deadline of every call, names the call in the connector's log, and reads what comes
+//! back as distrustfully as what comes from Konnect. A call that the connector cannot have begun is made once more, on
+//! another channel; nothing else is ever sent twice.
 
 mod address;
+mod channels;
+mod connect;
+mod described;
 mod dial;
+mod never_sent;
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dcr_proto::v1;
 use dcr_proto::v1::connector_service_client::ConnectorServiceClient;
+use tokio::time::timeout;
 use tonic::metadata::MetadataValue;
-use tonic::transport::Channel;
+use tonic::transport;
 use tonic::{Request, Response, Status};
 
 pub use self::address::ConnectorAddress;
+use self::channels::{Channels, InFlight};
+use self::connect::root_cause;
+use self::described::Described;
 use crate::connector::Connector;
 use crate::fault::{Fault, FaultKind, Reason};
 use crate::model::{
@@ -24,47 +35,165 @@ use crate::model::{
     Origin, Page, Reference, Registration, RegistrationChange, Removal, RotatedSecret, SecretId,
     SecretMetadata,
 };
-use crate::served::LARGEST_MESSAGE;
 use crate::wire::{self, client, describe, managed, registration, secret};
 
 /// What the caller keeps of its time to bring the answer home.
 const MARGIN: Duration = Duration::from_millis(500);
+/// How often a connector is asked what it is, beside each time that a connection was made.
+const DESCRIBE_EVERY: Duration = Duration::from_secs(60);
+const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 
-/// A connector at an address. Connects when it is first called and again whenever the connection is lost.
+/// A connector at an address. Connects when it is first called and again whenever a connection is lost. Clones share
+/// their connections.
 #[derive(Debug, Clone)]
-pub struct Remote {
-    client: ConnectorServiceClient<Channel>,
+pub struct Remote(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    address: String,
+    channels: Channels,
+    retried: AtomicU64,
+    described: Described,
+}
+
+/// What metrics may know of a [`Remote`]: a view of the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteState {
+    /// The calls in flight on each of its channels.
+    pub in_flight: [usize; channels::COUNT],
+    /// How many channels have been replaced, because of their age or because no answers came.
+    pub replaced_channels: u64,
+    /// How many calls were made once more because they were never sent.
+    pub retried_calls: u64,
+    /// What the connector last said of itself; `None` until it has.
+    pub described: Option<Arc<ConnectorInfo>>,
+}
+
+/// How one attempt failed.
+enum Failure {
+    /// The connector cannot have begun it.
+    NeverSent(Fault),
+    Other(Fault),
+}
+
+impl Failure {
+    fn fault(self) -> Fault {
+        let (Self::NeverSent(fault) | Self::Other(fault)) = self;
+        fault
+    }
 }
 
 impl Remote {
-    /// Prepares the connection; must be called within a tokio runtime.
+    /// Prepares the connections; must be called within a tokio runtime.
     ///
     /// # Errors
     /// `Malformed` when the address is not one that HTTP can use.
     pub fn new(address: &ConnectorAddress) -> Result<Self, Malformed> {
-        let channel = dial::lazily(address)?;
-        let client = ConnectorServiceClient::new(channel)
-            .max_decoding_message_size(LARGEST_MESSAGE)
-            .max_encoding_message_size(LARGEST_MESSAGE);
-        Ok(Self { client })
+        Ok(Self(Arc::new(Inner {
+            address: address.to_string(),
+            channels: Channels::new(address)?,
+            retried: AtomicU64::new(0),
+            described: Described::default(),
+        })))
+    }
+
+    /// What metrics may know.
+    #[must_use]
+    pub fn state(&self) -> RemoteState {
+        RemoteState {
+            in_flight: self.0.channels.in_flight(),
+            replaced_channels: self.0.channels.replaced(),
+            retried_calls: self.0.retried.load(Ordering::Relaxed),
+            described: self.0.described.last(),
+        }
+    }
+
+    /// Asks the connector what it is whenever a connection was made, and every 60 s once it has been called. A task for
+    /// whoever owns the connector: it ends when the last clone is gone, and may be dropped at any time.
+    pub fn keep_described(&self) -> impl Future<Output = ()> + Send + use<> {
+        let remote = Arc::downgrade(&self.0);
+        let connected = Arc::clone(self.0.channels.connected());
+        async move {
+            connected.notified().await;
+            connected.notify_one();
+            loop {
+                let is_new = timeout(DESCRIBE_EVERY, connected.notified()).await.is_ok();
+                let Some(remote) = remote.upgrade().map(Self) else {
+                    return;
+                };
+                if !is_new {
+                    remote.describe_on(remote.0.channels.take()).await;
+                }
+                while let Some(channel) = remote.0.channels.take_new() {
+                    remote.describe_on(channel).await;
+                }
+            }
+        }
+    }
+
+    async fn describe_on(&self, channel: InFlight) {
+        let deadline = Deadline::after(DESCRIBE_WITHIN);
+        let reference = Reference::generate();
+        let message = v1::DescribeConnectorRequest {};
+        let answer = self
+            .attempt(
+                &channel,
+                deadline,
+                &reference,
+                message,
+                |mut c, r| async move { c.describe_connector(r).await },
+            )
+            .await;
+        let said = answer.map_err(Failure::fault);
+        let said = said.and_then(describe::info_from_proto);
+        self.0.described.keep(&self.0.address, said);
     }
 
     async fn call<Q, A, Fut>(
         &self,
         deadline: Deadline,
         reference: &Reference,
-        message: Q,
-        send: impl FnOnce(ConnectorServiceClient<Channel>, Request<Q>) -> Fut,
+        message: impl Fn() -> Q,
+        send: impl Fn(ConnectorServiceClient<transport::Channel>, Request<Q>) -> Fut,
     ) -> Result<A, Fault>
     where
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
         let deadline = deadline.earlier_by(MARGIN);
+        let channels = &self.0.channels;
+        let first = channels.take();
+        match self
+            .attempt(&first, deadline, reference, message(), &send)
+            .await
+        {
+            Err(Failure::NeverSent(_)) if !deadline.remaining().is_zero() => {
+                self.0.retried.fetch_add(1, Ordering::Relaxed);
+                let second = channels.take_another(&first);
+                drop(first);
+                self.attempt(&second, deadline, reference, message(), &send)
+                    .await
+            }
+            result => result,
+        }
+        .map_err(Failure::fault)
+    }
+
+    async fn attempt<Q, A, Fut>(
+        &self,
+        channel: &InFlight,
+        deadline: Deadline,
+        reference: &Reference,
+        message: Q,
+        send: impl FnOnce(ConnectorServiceClient<transport::Channel>, Request<Q>) -> Fut,
+    ) -> Result<A, Failure>
+    where
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
         let time = deadline.remaining();
         if time.is_zero() {
             let message = "no time was left to call the connector; nothing was sent";
-            return Err(Fault::new(FaultKind::Unavailable { after: None }, message)
-                .reason(Reason::TimedOut));
+            let fault = Fault::new(FaultKind::Unavailable { after: None }, message);
+            return Err(Failure::NeverSent(fault.reason(Reason::TimedOut)));
         }
         let mut request = Request::new(message);
         request.set_timeout(time);
@@ -72,21 +201,38 @@ impl Remote {
             request.metadata_mut().insert("x-request-id", value);
         }
         // The header asks the connector; the timer holds when nobody is there to obey.
-        match tokio::time::timeout_at(deadline.instant(), send(self.client.clone(), request)).await
-        {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(wire::fault::from_status(&status)),
-            Err(_) => Err(Fault::new(
-                FaultKind::TimedOut,
-                "the connector did not answer in time",
-            )),
+        let answer = tokio::time::timeout_at(deadline.instant(), send(channel.client(), request));
+        match answer.await {
+            Ok(Ok(answer)) => {
+                Channels::answered(channel);
+                Ok(answer.into_inner())
+            }
+            Ok(Err(status)) if never_sent::never_sent(&status) => {
+                let fault = Fault::new(
+                    FaultKind::Unavailable { after: None },
+                    "the connector was not reached",
+                );
+                let fault = fault
+                    .reason(Reason::Unreachable)
+                    .because(root_cause(&status));
+                Err(Failure::NeverSent(fault))
+            }
+            Ok(Err(status)) if !never_sent::timed_out(&status) => {
+                Channels::answered(channel);
+                Err(Failure::Other(wire::fault::from_status(&status)))
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.0.channels.missed(channel);
+                let fault = Fault::new(FaultKind::TimedOut, "the connector did not answer in time");
+                Err(Failure::Other(fault))
+            }
         }
     }
 }
 
 impl Connector for Remote {
     async fn describe(&self, deadline: Deadline) -> Result<ConnectorInfo, Fault> {
-        let message = v1::DescribeConnectorRequest {};
+        let message = || v1::DescribeConnectorRequest {};
         let answer = self
             .call(
                 deadline,
@@ -99,7 +245,7 @@ impl Connector for Remote {
     }
 
     async fn check(&self, deadline: Deadline) -> Result<Vec<Finding>, Fault> {
-        let message = v1::CheckIdentityProviderRequest {};
+        let message = || v1::CheckIdentityProviderRequest {};
         let answer = self
             .call(
                 deadline,
@@ -117,7 +263,7 @@ impl Connector for Remote {
         operation: OperationId,
         new: NewClient,
     ) -> Result<CreatedClient, Fault> {
-        let message = client::create_to_proto(call, operation, &new);
+        let message = || client::create_to_proto(call, operation, &new);
         let answer = self
             .call(
                 call.deadline,
@@ -135,7 +281,7 @@ impl Connector for Remote {
         operation: OperationId,
         client_id: &ClientId,
     ) -> Result<Deletion, Fault> {
-        let message = client::delete_to_proto(call, operation, client_id);
+        let message = || client::delete_to_proto(call, operation, client_id);
         let answer = self
             .call(
                 call.deadline,
@@ -153,7 +299,7 @@ impl Connector for Remote {
         operation: OperationId,
         client_id: &ClientId,
     ) -> Result<RotatedSecret, Fault> {
-        let message = secret::rotate_to_proto(call, operation, client_id);
+        let message = || secret::rotate_to_proto(call, operation, client_id);
         let answer = self
             .call(
                 call.deadline,
@@ -170,7 +316,7 @@ impl Connector for Remote {
         call: &Call,
         client_id: &ClientId,
     ) -> Result<Vec<SecretMetadata>, Fault> {
-        let message = secret::list_to_proto(call, client_id);
+        let message = || secret::list_to_proto(call, client_id);
         let answer = self
             .call(
                 call.deadline,
@@ -188,7 +334,7 @@ impl Connector for Remote {
         operation: OperationId,
         client_id: &ClientId,
     ) -> Result<AddedSecret, Fault> {
-        let message = secret::add_to_proto(call, operation, client_id);
+        let message = || secret::add_to_proto(call, operation, client_id);
         let answer = self
             .call(
                 call.deadline,
@@ -207,7 +353,7 @@ impl Connector for Remote {
         client_id: &ClientId,
         secret_id: &SecretId,
     ) -> Result<Removal, Fault> {
-        let message = secret::remove_to_proto(call, operation, client_id, secret_id);
+        let message = || secret::remove_to_proto(call, operation, client_id, secret_id);
         let answer = self
             .call(
                 call.deadline,
@@ -226,7 +372,7 @@ impl Connector for Remote {
         client_id: &ClientId,
         update: ClientUpdate,
     ) -> Result<Vec<Adjustment>, Fault> {
-        let message = client::update_to_proto(call, operation, client_id, &update);
+        let message = || client::update_to_proto(call, operation, client_id, &update);
         let answer = self
             .call(
                 call.deadline,
@@ -247,7 +393,7 @@ impl Connector for Remote {
         origin: Origin,
     ) -> Result<RegistrationChange, Fault> {
         let message =
-            registration::add_to_proto(call, operation, client_id, &registration, &origin);
+            || registration::add_to_proto(call, operation, client_id, &registration, &origin);
         let answer = self
             .call(
                 call.deadline,
@@ -268,7 +414,7 @@ impl Connector for Remote {
         origin: Origin,
     ) -> Result<RegistrationChange, Fault> {
         let message =
-            registration::remove_to_proto(call, operation, client_id, &registration, &origin);
+            || registration::remove_to_proto(call, operation, client_id, &registration, &origin);
         let answer = self
             .call(
                 call.deadline,
@@ -286,7 +432,7 @@ impl Connector for Remote {
         operation: OperationId,
         target: AbortTarget,
     ) -> Result<Abort, Fault> {
-        let message = managed::abort_to_proto(call, operation, target);
+        let message = || managed::abort_to_proto(call, operation, &target);
         let answer = self
             .call(
                 call.deadline,
@@ -299,7 +445,7 @@ impl Connector for Remote {
     }
 
     async fn list_managed_clients(&self, call: &Call, page: Page) -> Result<ManagedClients, Fault> {
-        let message = managed::list_to_proto(call, page);
+        let message = || managed::list_to_proto(call, &page);
         let answer = self
             .call(
                 call.deadline,

@@ -1,6 +1,5 @@
 //! Fault and gRPC status: one of the two tables that translate faults.
 
-use std::error::Error;
 use std::time::Duration;
 
 use dcr_proto::v1;
@@ -174,7 +173,7 @@ fn details(status: &Status) -> Details {
     found
 }
 
-/// Reads a status that a connector, or something on the way to it, answered.
+/// Reads a status that a connector, or something on the way to it, answered to a call that it may have begun.
 pub(crate) fn from_status(status: &Status) -> Fault {
     let found = details(status);
     let message = format!(
@@ -183,7 +182,9 @@ pub(crate) fn from_status(status: &Status) -> Fault {
         status.message()
     );
     if !found.ours {
-        return not_from_a_connector(status);
+        // A proxy's, a mesh's, or tonic's own.
+        let message = "the call to the connector ended without an answer of its own";
+        return Fault::new(FaultKind::TimedOut, message).because(status.clone());
     }
     let kind = match status.code() {
         Code::InvalidArgument => FaultKind::Invalid(found.violations),
@@ -215,40 +216,6 @@ pub(crate) fn from_status(status: &Status) -> Fault {
     }
     // A mutation whose outcome was not told may have been done.
     fault.outcome(found.outcome.unwrap_or(Outcome::Unknown))
-}
-
-/// A proxy's or a mesh's status, or tonic's own: only a connection that was never made proves that nothing was sent.
-fn not_from_a_connector(status: &Status) -> Fault {
-    if never_sent(status) {
-        return Fault::new(
-            FaultKind::Unavailable { after: None },
-            "the connector was not reached",
-        )
-        .reason(Reason::Unreachable)
-        .because(root_cause(status));
-    }
-    let message = "the call to the connector ended without an answer of its own";
-    Fault::new(FaultKind::TimedOut, message).because(status.clone())
-}
-
-/// What an operator can do something about (`Connection refused`); each layer above repeats it in words of its own.
-fn root_cause(status: &Status) -> String {
-    let mut cause: &dyn Error = status;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
-}
-
-fn never_sent(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 #[cfg(test)]

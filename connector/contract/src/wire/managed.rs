@@ -19,7 +19,7 @@ const LONGEST_TOKEN: usize = 1024;
 pub(crate) fn abort_to_proto(
     call: &Call,
     operation: OperationId,
-    target: AbortTarget,
+    target: &AbortTarget,
 ) -> v1::AbortOperationRequest {
     v1::AbortOperationRequest {
         caller: Some(caller_to_proto(&call.caller)),
@@ -81,11 +81,11 @@ pub(crate) fn aborted_from_proto(answer: v1::AbortOperationResponse) -> Result<A
     }
 }
 
-pub(crate) fn list_to_proto(call: &Call, page: Page) -> v1::ListManagedClientsRequest {
+pub(crate) fn list_to_proto(call: &Call, page: &Page) -> v1::ListManagedClientsRequest {
     v1::ListManagedClientsRequest {
         caller: Some(caller_to_proto(&call.caller)),
         page_size: page.size.into(),
-        page_token: page.token.unwrap_or_default(),
+        page_token: page.token.clone().unwrap_or_default(),
     }
 }
 

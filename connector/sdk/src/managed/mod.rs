@@ -37,14 +37,12 @@ use crate::fault::{Fault, FaultKind, Reason};
 use crate::idp::{Created, Idp};
 use crate::mark::{Made, Mark, Marked};
 use crate::model::{
-    Abort, AbortTarget, AddedSecret, Adjustment, Call, Caller, ClientId, ClientSecret,
-    ClientUpdate, ConnectorInfo, CreatedClient, Deadline, Deletion, Finding, Installation,
-    Malformed, ManagedClients, NewClient, OperationId, Origin, Page, Registration,
+    Abort, AbortTarget, AddedSecret, Adjustment, CONTRACT_MINOR, Call, Caller, ClientId,
+    ClientSecret, ClientUpdate, ConnectorInfo, CreatedClient, Deadline, Deletion, Finding,
+    Installation, Malformed, ManagedClients, NewClient, OperationId, Origin, Page, Registration,
     RegistrationChange, Removal, RotatedSecret, SecretId, SecretMetadata,
 };
 
-/// How many additions to the contract this SDK knows.
-const CONTRACT_MINOR: u32 = 0;
 /// A create that starts with less than this would be cut by its caller more often than not.
 const TIME_TO_CREATE: Duration = Duration::from_secs(3);
 /// How long undoing may take; nobody waits for it.

@@ -1,0 +1,191 @@
+//! The channels to one connector: several connections to one address, so that calls spread over its replicas and one
+//! dead connection does not hold up all of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use dcr_proto::v1::connector_service_client::ConnectorServiceClient;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tonic::transport;
+
+use super::{ConnectorAddress, dial};
+use crate::model::Malformed;
+use crate::served::LARGEST_MESSAGE;
+
+/// Channels per connector.
+pub(super) const COUNT: usize = 4;
+/// So many calls in a row without any answer, and a channel is replaced: its connection may be a black hole.
+const MISSED: u32 = 2;
+/// A channel is replaced at about this age, so that calls spread over new replicas.
+const LIFETIME: Duration = Duration::from_secs(300);
+
+/// The channels to one address.
+#[derive(Debug)]
+pub(super) struct Channels {
+    address: ConnectorAddress,
+    slots: [ArcSwap<Channel>; COUNT],
+    replaced: AtomicU64,
+    connected: Arc<Notify>,
+}
+
+/// One channel. Whoever holds it may go on using it when it has been replaced.
+#[derive(Debug)]
+pub(super) struct Channel {
+    client: ConnectorServiceClient<transport::Channel>,
+    in_flight: AtomicUsize,
+    missed: AtomicU32,
+    until: Instant,
+    /// A connection was made that has not been asked yet what it leads to.
+    is_new: Arc<AtomicBool>,
+}
+
+impl Channels {
+    /// Prepares them, connecting none. Must be called within a tokio runtime.
+    pub(super) fn new(address: &ConnectorAddress) -> Result<Self, Malformed> {
+        let connected = Arc::new(Notify::new());
+        let slot = || Channel::new(address, &connected).map(ArcSwap::from_pointee);
+        Ok(Self {
+            slots: [slot()?, slot()?, slot()?, slot()?],
+            address: address.clone(),
+            replaced: AtomicU64::new(0),
+            connected,
+        })
+    }
+
+    /// Takes the one with fewer calls in flight of two that are drawn by lot.
+    pub(super) fn take(&self) -> InFlight {
+        self.drawn(None)
+    }
+
+    /// The same, but another than that.
+    pub(super) fn take_another(&self, than: &InFlight) -> InFlight {
+        self.drawn(Some(than.number))
+    }
+
+    fn drawn(&self, not: Option<usize>) -> InFlight {
+        let mut numbers: [usize; COUNT] = std::array::from_fn(|number| number);
+        fastrand::shuffle(&mut numbers);
+        let drawn = numbers.into_iter().filter(|n| Some(*n) != not).take(2);
+        let (number, channel) = drawn
+            .map(|number| (number, self.slot(number).load_full()))
+            .min_by_key(|(_, channel)| channel.in_flight())
+            .unwrap_or_else(|| (0, self.slot(0).load_full()));
+        let channel = if channel.until <= Instant::now() {
+            self.replace(number, &channel);
+            self.slot(number).load_full()
+        } else {
+            channel
+        };
+        InFlight::new(number, channel)
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "every number comes from a range of COUNT"
+    )]
+    fn slot(&self, number: usize) -> &ArcSwap<Channel> {
+        &self.slots[number]
+    }
+
+    /// Puts a new channel into the place of this one, unless somebody did already.
+    fn replace(&self, number: usize, old: &Arc<Channel>) {
+        // The address was good for the first ones.
+        let Ok(new) = Channel::new(&self.address, &self.connected) else {
+            return;
+        };
+        let found = self.slot(number).compare_and_swap(old, Arc::new(new));
+        if Arc::ptr_eq(&found, old) {
+            self.replaced.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a call got an answer, of whatever kind.
+    pub(super) fn answered(call: &InFlight) {
+        call.channel.missed.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that a call got no answer in time.
+    pub(super) fn missed(&self, call: &InFlight) {
+        let missed = call.channel.missed.fetch_add(1, Ordering::Relaxed) + 1;
+        if missed >= MISSED {
+            self.replace(call.number, &call.channel);
+        }
+    }
+
+    /// The calls in flight on each.
+    pub(super) fn in_flight(&self) -> [usize; COUNT] {
+        self.slots.each_ref().map(|slot| slot.load().in_flight())
+    }
+
+    /// How many have been replaced.
+    pub(super) fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Relaxed)
+    }
+
+    /// Wakes one waiter whenever a connection was made.
+    pub(super) fn connected(&self) -> &Arc<Notify> {
+        &self.connected
+    }
+
+    /// Takes one with a new connection; at most once for each connection.
+    pub(super) fn take_new(&self) -> Option<InFlight> {
+        let channels = self.slots.iter().map(ArcSwap::load_full).enumerate();
+        let mut new = channels.filter(|(_, c)| c.is_new.swap(false, Ordering::Relaxed));
+        new.next()
+            .map(|(number, channel)| InFlight::new(number, channel))
+    }
+}
+
+impl Channel {
+    fn new(address: &ConnectorAddress, connected: &Arc<Notify>) -> Result<Self, Malformed> {
+        let is_new = Arc::new(AtomicBool::new(false));
+        let (new, wake) = (Arc::clone(&is_new), Arc::clone(connected));
+        let channel = dial::lazily(address, move || {
+            new.store(true, Ordering::Relaxed);
+            wake.notify_one();
+        })?;
+        let client = ConnectorServiceClient::new(channel)
+            .max_decoding_message_size(LARGEST_MESSAGE)
+            .max_encoding_message_size(LARGEST_MESSAGE);
+        Ok(Self {
+            client,
+            in_flight: AtomicUsize::new(0),
+            missed: AtomicU32::new(0),
+            // Not all at once, here and in other gateways.
+            until: Instant::now() + LIFETIME.mul_f64(0.9 + 0.2 * fastrand::f64()),
+            is_new,
+        })
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+/// A call on a channel, from before its first byte to its end.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    number: usize,
+    channel: Arc<Channel>,
+}
+
+impl InFlight {
+    fn new(number: usize, channel: Arc<Channel>) -> Self {
+        channel.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { number, channel }
+    }
+
+    /// What makes the call.
+    pub(super) fn client(&self) -> ConnectorServiceClient<transport::Channel> {
+        self.channel.client.clone()
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.channel.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,95 @@
+//! What a connector last said of itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwapOption;
+
+use crate::fault::{Fault, FaultKind};
+use crate::model::{CONTRACT_MINOR, ConnectorInfo};
+
+/// More descriptions than this are no longer told; a connector has one, and two while it is replaced.
+const MOST_TOLD: usize = 32;
+
+/// What a connector last said of itself, and what the log was told of it.
+#[derive(Debug, Default)]
+pub(super) struct Described {
+    last: ArcSwapOption<ConnectorInfo>,
+    told: Mutex<Vec<String>>,
+}
+
+impl Described {
+    /// What it said last; `None` until it has said something.
+    pub(super) fn last(&self) -> Option<Arc<ConnectorInfo>> {
+        self.last.load_full()
+    }
+
+    /// Keeps what it said, and tells the log what was not told before.
+    pub(super) fn keep(&self, connector: &str, said: Result<ConnectorInfo, Fault>) {
+        match said {
+            Ok(info) => {
+                let last = self.last.load();
+                if last.as_deref() != Some(&info) {
+                    self.tell(connector, &info, last.is_some());
+                    self.last.store(Some(Arc::new(info)));
+                }
+            }
+            // Calls that fail like this tell it themselves.
+            Err(fault)
+                if matches!(
+                    fault.kind(),
+                    FaultKind::Unavailable { .. } | FaultKind::TimedOut
+                ) =>
+            {
+                tracing::debug!(connector, cause = %fault, "the connector could not be asked what it is");
+            }
+            Err(fault) if self.is_news(fault.to_string()) => {
+                tracing::warn!(connector, cause = %fault, "the connector does not describe itself as the contract says");
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn tell(&self, connector: &str, info: &ConnectorInfo, differs: bool) {
+        if !self.is_news(format!("{info:?}")) {
+            return;
+        }
+        let ConnectorInfo {
+            name,
+            version,
+            contract_minor,
+            ..
+        } = info;
+        if differs {
+            tracing::warn!(
+                connector,
+                name,
+                version,
+                contract_minor,
+                "the connector describes itself differently than before; unless it is being replaced, its replicas are \
+                 not of one version"
+            );
+        } else {
+            tracing::info!(connector, name, version, contract_minor, "connector");
+        }
+        if *contract_minor != CONTRACT_MINOR {
+            tracing::warn!(
+                connector,
+                name,
+                version,
+                contract_minor,
+                ours = CONTRACT_MINOR,
+                "the connector knows another minor version of the contract; both sides leave out what the other does \
+                 not know"
+            );
+        }
+    }
+
+    fn is_news(&self, text: String) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = told.len() < MOST_TOLD && !told.contains(&text);
+        if is_news {
+            told.push(text);
+        }
+        is_news
+    }
+}
