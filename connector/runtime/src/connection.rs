@@ -3,6 +3,8 @@
 //! `axum::serve` has no limit on how long a request's head may take, and tonic's own server waits for ever, also at
 //! its graceful end, for a peer that says nothing. Here one rule covers both: a connection without a request in
 //! flight is closed after a while, and soon when the process stops. (axum#2741; hyper#4170)
+//!
+//! Connections that have not sent a whole head are few for each peer, see [`headless`](crate::headless).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,6 +21,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
+use hyper::{Version, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
@@ -27,12 +30,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-use crate::http::Limits;
+use crate::framing::{Framing, Watched};
+use crate::headless::Headless;
+use crate::http::{AmbiguousLength, HangUp, Limits};
 
 /// How long a connection that has been asked to close may go on without a request in flight.
 const LINGER: Duration = Duration::from_millis(500);
 /// How long to wait when the system has no socket to give (EMFILE, ENFILE, ENOBUFS).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// Accepts until `stop`, then answers what is in flight, at most for `limits.drain`.
 pub(crate) async fn serve(
@@ -48,6 +55,7 @@ pub(crate) async fn serve(
     let shared = Arc::new(Shared {
         builder,
         router,
+        headless: Arc::new(Headless::new(limits.headless_per_peer)),
         limits,
         stopping: CancellationToken::new(),
         cut: CancellationToken::new(),
@@ -121,6 +129,9 @@ fn configure(builder: &mut auto::Builder<Tracked>, limits: &Limits) {
         .keep_alive_interval(limits.ping_interval)
         .keep_alive_timeout(limits.ping_timeout)
         .max_concurrent_streams(limits.streams)
+        // What a peer may send before anybody reads it. Requests are small, and connections many.
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
 }
 
@@ -140,6 +151,7 @@ where
 struct Shared {
     builder: auto::Builder<Tracked>,
     router: Router,
+    headless: Arc<Headless>,
     limits: Limits,
     stopping: CancellationToken,
     cut: CancellationToken,
@@ -155,25 +167,52 @@ impl Shared {
         if stream.set_nodelay(true).is_err() {
             return; // the peer has gone
         }
+        let place = self.headless.admit(peer.ip());
         let (activity, mut watched) = watch::channel(Activity::default());
         let activity = Arc::new(activity);
+        let framing = Arc::new(Framing::default());
+        let stream = Watched::new(stream, Arc::clone(&framing));
+        let hang_up = CancellationToken::new();
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            if framing.is_ambiguous(&request) {
+                request.extensions_mut().insert(AmbiguousLength);
+            }
+            let version = request.version();
             let in_flight = InFlight::begin(&activity);
             let answer = self.router.clone().call(request);
+            let hang_up = hang_up.clone();
             async move {
-                let answer: Result<Response<Body>, Infallible> = answer.await;
+                let mut answer: Result<Response<Body>, Infallible> = answer.await;
+                if let Ok(answer) = &mut answer
+                    && answer.extensions_mut().remove::<HangUp>().is_some()
+                {
+                    close_after(answer, version, &hang_up);
+                }
                 drop(in_flight);
                 answer
             }
         });
-        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let mut begun = watched.clone();
+        let crowded_out = async {
+            let head = async { drop(begun.wait_for(|now| now.begun).await) };
+            tokio::select! {
+                () = place.crowded_out() => return,
+                () = head => {}
+            }
+            drop(place);
+            std::future::pending().await
+        };
 
         let limits = &self.limits;
         tokio::select! {
             ended = &mut connection => return log_end(peer, ended),
             () = quiet(&mut watched, limits.header_read, limits.idle) => {}
             () = aged(limits.max_age) => {}
+            () = hang_up.cancelled() => {}
+            () = crowded_out => return,
             () = self.stopping.cancelled() => {}
         }
         connection.as_mut().graceful_shutdown();
@@ -182,6 +221,17 @@ impl Shared {
             () = quiet(&mut watched, LINGER, LINGER) => {}
             () = self.cut.cancelled() => {}
         }
+    }
+}
+
+/// Lets this answer be the connection's last.
+fn close_after(answer: &mut Response<Body>, version: Version, hang_up: &CancellationToken) {
+    if version < Version::HTTP_2 {
+        let close = header::HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+    } else {
+        // HTTP/2 tells it by GOAWAY.
+        hang_up.cancel();
     }
 }
 

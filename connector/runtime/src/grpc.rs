@@ -19,7 +19,6 @@ pub fn limits() -> Limits {
         header_read: Duration::from_secs(30),
         idle: Duration::from_secs(600),
         max_age: Some(Duration::from_secs(300)),
-        head_bytes: 16 * 1024,
         streams: 256,
         ..Limits::default()
     }

@@ -14,6 +14,9 @@ use crate::shutdown::Shutdown;
 pub struct Limits {
     /// Open connections; more wait in the system's queue until one ends. Default 1,024.
     pub connections: usize,
+    /// Connections of one peer (an IPv6 peer is a /64) that have not sent a whole request head; of more, the oldest are
+    /// closed. Default 64.
+    pub headless_per_peer: usize,
     /// From the connection to its first whole request head, however it dribbles. Default 5 s.
     pub header_read: Duration,
     /// From an answer to the next whole request head on the same connection. Default 75 s: longer than the 60 s after
@@ -22,7 +25,7 @@ pub struct Limits {
     pub idle: Duration,
     /// Age at which a connection is closed gracefully, less up to a tenth at random. Default none.
     pub max_age: Option<Duration>,
-    /// Bytes of a request head. Default 64 KiB.
+    /// Bytes of a request head. Default 16 KiB.
     pub head_bytes: usize,
     /// Requests at once on one HTTP/2 connection. Default 100.
     pub streams: u32,
@@ -38,10 +41,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            headless_per_peer: 64,
             header_read: Duration::from_secs(5),
             idle: Duration::from_secs(75),
             max_age: None,
-            head_bytes: 64 * 1024,
+            head_bytes: 16 * 1024,
             streams: 100,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(10),
@@ -49,6 +53,17 @@ impl Default for Limits {
         }
     }
 }
+
+/// Put into a response's extensions, makes it the last of its connection: for peers that were not let in, and need not
+/// be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct HangUp;
+
+/// Found in a request's extensions when its length was told in two ways: by `Transfer-Encoding`, and by a
+/// `Content-Length` that hyper has already taken out of the head. Whoever stands before us may have believed the other
+/// (request smuggling, RFC 9112 section 11.2).
+#[derive(Clone, Copy, Debug)]
+pub struct AmbiguousLength;
 
 /// Serves `router` until the process stops, then answers what is in flight, at most for `limits.drain`.
 ///

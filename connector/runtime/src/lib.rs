@@ -6,6 +6,8 @@
 //! end. [`process::run`] and [`process::serve`] keep that order.
 
 mod connection;
+mod framing;
+mod headless;
 
 pub mod config;
 pub mod grpc;

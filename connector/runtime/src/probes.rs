@@ -107,6 +107,7 @@ pub async fn serve(
 ) {
     let limits = Limits {
         connections: 64,
+        headless_per_peer: 16,
         drain: Duration::from_secs(1),
         ..Limits::default()
     };

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::peer::{LONG, Peer, closed_port, listener, mute_peers, soon, start};
-use axum::Router;
+use crate::peer::{LONG, PREFACE, Peer, closed_port, listener, mute_peers, soon, start};
 use axum::extract::ConnectInfo;
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
 use dcr_runtime::Shutdown;
-use dcr_runtime::http::{Limits, serve};
+use dcr_runtime::http::{AmbiguousLength, HangUp, Limits, serve};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -56,6 +56,17 @@ impl Server {
                 "/peer",
                 get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
             )
+            .route(
+                "/length",
+                post(|length: Option<Extension<AmbiguousLength>>| async move {
+                    if length.is_some() {
+                        "ambiguous"
+                    } else {
+                        "clear"
+                    }
+                }),
+            )
+            .route("/last", get(|| async { (Extension(HangUp), "last") }))
             .route("/slow", get(slow));
         let task = {
             let shutdown = shutdown.clone();
@@ -258,4 +269,75 @@ async fn a_head_that_is_too_long_is_refused() {
     );
     peer.send(head.as_bytes()).await;
     assert!(peer.answer().await.starts_with("HTTP/1.1 431 "));
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_makes_room_for_its_own_next_connection() {
+    let server = Server::start(Limits {
+        headless_per_peer: 2,
+        ..lax()
+    })
+    .await;
+    let mut asked = server.peer().await;
+    assert!(asked.get("/").await.ends_with("here"));
+    let mut oldest = server.peer().await;
+    oldest.send(b"GET / HTTP/1.1\r\nHost: h").await;
+    let [mut second, _third] = mute_peers(server.address).await;
+    oldest.closed().await;
+    assert!(second.is_left_alone_for(SHORT).await);
+    assert!(asked.get("/").await.ends_with("here"));
+    // What has sent its head takes no place.
+    assert!(second.get("/").await.ends_with("here"));
+    let mut fourth = server.peer().await;
+    assert!(fourth.is_left_alone_for(SHORT).await);
+    fourth.send(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    assert!(fourth.answer().await.ends_with("here"));
+}
+
+#[tokio::test]
+async fn a_length_told_in_two_ways_is_noticed() {
+    use tokio::io::AsyncWriteExt as _;
+    let server = Server::start(lax()).await;
+    let length = "Content-Length: 5\r\n";
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let (five, chunk) = ("abcde", "5\r\nabcde\r\n0\r\n\r\n");
+    let ask = |lines: &[&str], body: &str| {
+        let lines = lines.concat();
+        format!("POST /length HTTP/1.1\r\nHost: here\r\n{lines}\r\n{body}")
+    };
+    for both in [
+        ask(&[length, chunked], chunk),
+        ask(&[chunked, length], chunk),
+        ask(&["CONTENT-LENGTH:5\r\n", "X-A: b\r\n", chunked], chunk),
+    ] {
+        let mut peer = server.peer().await;
+        // Also when it is not the connection's first request.
+        for clear in [ask(&[length], five), ask(&[chunked], chunk)] {
+            peer.send(clear.as_bytes()).await;
+            assert!(peer.answer().await.ends_with("clear"), "{clear}");
+        }
+        // And when the head arrives in pieces.
+        for piece in both.as_bytes().chunks(7) {
+            peer.0.write_all(piece).await.unwrap();
+            peer.0.flush().await.unwrap();
+        }
+        assert!(peer.answer().await.ends_with("ambiguous"), "{both}");
+        peer.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_can_be_hung_up_after_an_answer() {
+    let server = Server::start(lax()).await;
+    let mut peer = server.peer().await;
+    assert!(peer.get("/").await.ends_with("here"));
+    let last = peer.get("/last").await;
+    assert!(last.contains("connection: close\r\n") && last.ends_with("last"));
+    peer.closed().await;
+    // HTTP/2: GET /last, by indices of HPACK's static table but for the path and the authority.
+    let mut peer = server.peer().await;
+    let headers = b"\x82\x86\x04\x05/last\x41\x04here";
+    let frame = [&[0, 0, 15, 1, 5, 0, 0, 0, 1], headers.as_slice()].concat();
+    peer.send(&[PREFACE, &frame].concat()).await;
+    peer.closed().await;
 }
