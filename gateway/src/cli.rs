@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use dcr_runtime::telemetry::LevelFilter;
@@ -43,6 +44,11 @@ enum Command {
     /// Runs the whole bridge in one process, with an identity provider of its own: to try it out. Nothing is kept.
     #[cfg(feature = "dev")]
     Dev(crate::dev::Options),
+    /// Sleeps and does nothing else: a preStop hook for clusters whose Pods have no `sleep` action.
+    Sleep {
+        /// For how long.
+        seconds: u64,
+    },
     /// Makes an API key for Konnect and the line that admits it. The key is shown once and kept nowhere.
     NewKey,
 }
@@ -87,6 +93,10 @@ pub fn run_with(
             crate::dev::dev(&options, &shutdown)
                 .await
                 .map_err(|e| Failure::new(&e))
+        }),
+        Command::Sleep { seconds } => process::run(async |shutdown: Shutdown| {
+            process::sleep(Duration::from_secs(seconds), &shutdown).await;
+            Ok::<_, Failure>(())
         }),
         Command::NewKey => match new_key() {
             Ok(()) => ExitCode::SUCCESS,

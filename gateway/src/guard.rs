@@ -106,7 +106,12 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(watched) = self.0.take() {
             let (tracker, runtime) = (watched.shutdown.tracker().clone(), watched.runtime.clone());
-            tracker.spawn_on(watched.abort(), &runtime);
+            let unfinished = watched.shutdown.unfinished("abort", watched.operation);
+            let abort = async move {
+                watched.abort().await;
+                drop(unfinished);
+            };
+            tracker.spawn_on(abort, &runtime);
         }
     }
 }

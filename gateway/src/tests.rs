@@ -272,7 +272,8 @@ impl Bridge {
 
     /// What the connector still saw once all undoing has ended.
     async fn rest(mut self) -> Vec<Seen> {
-        assert_eq!(self.shutdown.drain(Duration::from_secs(30)).await, 0);
+        let left = self.shutdown.drain(Duration::from_secs(30)).await;
+        assert_eq!(left.tasks, 0);
         let mut rest = Vec::new();
         while let Ok(seen) = self.seen.try_recv() {
             rest.push(seen);

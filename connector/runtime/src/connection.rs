@@ -203,7 +203,7 @@ impl Shared {
                 () = head => {}
             }
             drop(place);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
 
         let limits = &self.limits;

@@ -116,9 +116,9 @@ mod tests {
 
     fn lines(chunks: &[&str]) -> usize {
         let framing = Framing::default();
-        chunks
-            .iter()
-            .for_each(|chunk| framing.read(chunk.as_bytes()));
+        for chunk in chunks {
+            framing.read(chunk.as_bytes());
+        }
         framing.lines.load(Ordering::Relaxed)
     }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -20,6 +21,7 @@ where
     F: Future<Output = Result<(), E>>,
     E: Display,
 {
+    raise_open_files();
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -31,6 +33,30 @@ where
     // A blocked thread must not hold up the end: all that had to be waited for has been.
     runtime.shutdown_background();
     code
+}
+
+/// Lets the process open as many files as it may. The soft limit is often 1,024, for the sake of programs that use
+/// `select`; that many connections alone are allowed to one of our servers.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
+/// Sleeps until told to stop: what a container without a shell runs before it is stopped (`preStop`), where Kubernetes
+/// has no `sleep` action of its own.
+pub async fn sleep(time: Duration, shutdown: &Shutdown) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = shutdown.stopping() => {}
+    }
 }
 
 async fn until_signalled_twice<F, E>(main: impl FnOnce(Shutdown) -> F) -> ExitCode

@@ -173,9 +173,14 @@ enum Command {
         #[arg(long)]
         owned: bool,
     },
+    /// Sleeps and does nothing else: a preStop hook for clusters whose Pods have no `sleep` action.
+    Sleep {
+        /// For how long.
+        seconds: u64,
+    },
 }
 
-/// Runs a connector: the whole `main` of its binary. Owns the subcommands `serve`, `check` and `adopt`.
+/// Runs a connector: the whole `main` of its binary. Owns the subcommands `serve`, `check`, `adopt` and `sleep`.
 #[must_use]
 pub fn run<I: Idp>() -> ExitCode {
     run_with::<I>(Protections::default(), std::env::args_os())
@@ -206,6 +211,10 @@ pub fn run_with<I: Idp>(
                     Made::Adopted
                 };
                 adopt::<I>(&config, provider, &client_id, made).await
+            }
+            Command::Sleep { seconds } => {
+                process::sleep(Duration::from_secs(seconds), &shutdown).await;
+                Ok(())
             }
         }
     })

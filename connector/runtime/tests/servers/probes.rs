@@ -8,9 +8,12 @@ use crate::peer::{LONG, Peer, listener, soon, start};
 use dcr_runtime::Shutdown;
 use dcr_runtime::probes::Readiness;
 use dcr_runtime::process::{self, Probes};
+use dcr_runtime::shutdown::Left;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
+
+const SHORT: Duration = Duration::from_millis(50);
 
 async fn process(
     readiness: Readiness,
@@ -92,9 +95,27 @@ async fn a_stopping_process_is_alive_and_not_ready_until_its_tasks_have_ended() 
 async fn tasks_that_do_not_end_are_given_up_and_counted() {
     let shutdown = Shutdown::new();
     shutdown.tracker().spawn(std::future::pending::<()>());
-    let left = soon("the drain", shutdown.drain(Duration::from_millis(50))).await;
-    assert_eq!(left, 1);
+    let left = soon("the drain", shutdown.drain(SHORT)).await;
+    assert_eq!((left.tasks, left.operations), (1, vec![]));
     soon("the end", shutdown.over()).await;
+}
+
+#[tokio::test]
+async fn the_drain_waits_for_an_operation_and_names_one_that_it_gives_up() {
+    let shutdown = Shutdown::new();
+    let (finished, stuck) = (
+        shutdown.unfinished("undo", "operation-1"),
+        shutdown.unfinished("undo", "operation-2"),
+    );
+    drop(finished);
+    let left = soon("the drain", shutdown.drain(SHORT)).await;
+    assert_eq!(
+        (left.tasks, left.operations),
+        (1, vec!["operation-2".to_owned()])
+    );
+    drop(stuck);
+    let left = soon("the drain", shutdown.drain(LONG)).await;
+    assert_eq!(left, Left::default());
 }
 
 #[tokio::test]
