@@ -19,7 +19,6 @@ use dcr_runtime::{Shutdown, grpc, listen, telemetry};
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio_util::task::TaskTracker;
 
 use crate::idp::Idp;
 use crate::managed::{Imported, Managed, Protections};
@@ -224,7 +223,7 @@ pub fn run_with<I: Idp>(
 /// stops, and then until what was not delivered has been undone.
 pub async fn serve_on<I: Idp>(idp: I, listener: TcpListener, shutdown: &Shutdown) {
     let settle_after = idp.traits().settle_after;
-    let connector = Managed::new(idp, Imported::default(), shutdown.tracker().clone());
+    let connector = Managed::new(idp, Imported::default(), shutdown);
     calls(connector, listener, shutdown).await;
     shutdown.drain(settle_after + UNDOING).await;
 }
@@ -246,8 +245,7 @@ async fn serve<I: Idp>(
         .await
         .map_err(text)?;
     let settle_after = config.idp.traits().settle_after;
-    let tracker = shutdown.tracker().clone();
-    let connector = Managed::protected(config.idp, config.imported, tracker, protections);
+    let connector = Managed::protected(config.idp, config.imported, shutdown, protections);
     connector.remove_old_probes(&config.installation);
     let probes = Probes {
         listener: probes,
@@ -262,7 +260,7 @@ async fn serve<I: Idp>(
 
 async fn check<I: Idp>(file: &Path) -> Result<(), String> {
     let config = Config::<I>::read(file).map_err(text)?;
-    let connector = Managed::new(config.idp, config.imported, TaskTracker::new());
+    let connector = Managed::new(config.idp, config.imported, &Shutdown::new());
     let findings = connector
         .check(Deadline::after(CHECK))
         .await
@@ -306,7 +304,7 @@ async fn adopt<I: Idp>(
         installation: config.installation,
         provider_id,
     };
-    let connector = Managed::new(config.idp, config.imported, TaskTracker::new());
+    let connector = Managed::new(config.idp, config.imported, &Shutdown::new());
     connector
         .adopt(&caller, client_id, made, Deadline::after(CHECK))
         .await

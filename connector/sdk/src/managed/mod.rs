@@ -18,9 +18,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dcr_runtime::Shutdown;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
 
 use self::clean_up::CleaningUp;
 use self::history::{History, Known};
@@ -64,9 +64,10 @@ impl<I: Idp> fmt::Debug for Managed<I> {
 }
 
 impl<I: Idp> Managed<I> {
-    /// Wraps an IdP; must be called within a tokio runtime. The drain waits for `tracker`.
-    pub fn new(idp: I, imported: Imported, tracker: TaskTracker) -> Self {
-        Self::protected(idp, imported, tracker, Protections::default())
+    /// Wraps an IdP; must be called within a tokio runtime. The drain of `shutdown` waits for what it
+    /// has begun.
+    pub fn new(idp: I, imported: Imported, shutdown: &Shutdown) -> Self {
+        Self::protected(idp, imported, shutdown, Protections::default())
     }
 
     /// The same with a protection off: for tests alone.
@@ -74,10 +75,10 @@ impl<I: Idp> Managed<I> {
     pub fn protected(
         idp: I,
         imported: Imported,
-        tracker: TaskTracker,
+        shutdown: &Shutdown,
         protections: Protections,
     ) -> Self {
-        let operations = Operations::new(tracker, protections);
+        let operations = Operations::new(shutdown.clone(), protections);
         Self {
             shared: Arc::new(Shared {
                 idp,
@@ -102,6 +103,7 @@ impl<I: Idp> Managed<I> {
     async fn detached<T, Fut>(
         &self,
         call: &Call,
+        operation: OperationId,
         client_id: &ClientId,
         act: impl FnOnce(Arc<Shared<I>>, Call, ClientId) -> Fut,
     ) -> Result<T, Fault>
@@ -113,7 +115,7 @@ impl<I: Idp> Managed<I> {
         let act = act(Arc::clone(&self.shared), call.clone(), client_id.clone());
         let keep = operations.clone();
         let task = async move { act.await.map(|value| keep.plain(value)) };
-        operations.run(call.deadline, task).await
+        operations.run(call.deadline, operation, task).await
     }
 
     /// Writes the caller's mark into a client that bears none, so that it is served from now on.
@@ -264,16 +266,19 @@ impl<I: Idp> Connector for Managed<I> {
                 }
             }
         };
-        self.shared.operations.run(call.deadline, task).await
+        self.shared
+            .operations
+            .run(call.deadline, operation, task)
+            .await
     }
 
     async fn delete_client(
         &self,
         call: &Call,
-        _operation: OperationId,
+        operation: OperationId,
         client_id: &ClientId,
     ) -> Result<Deletion, Fault> {
-        self.detached(call, client_id, |shared, call, client_id| async move {
+        self.detached(call, operation, client_id, |shared, call, client_id| async move {
             let Some((owned, standing)) = shared.judge(&call.caller, call.deadline, &client_id).await? else {
                 return Ok(Deletion::Absent);
             };
@@ -300,17 +305,23 @@ impl<I: Idp> Connector for Managed<I> {
     ) -> Result<RotatedSecret, Fault> {
         // Its end is of no interest: nobody aborts a rotation, another one heals it.
         self.shared.history.begin(operation)?;
-        self.detached(call, client_id, |shared, call, client_id| async move {
-            let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
-            let rotated = shared.idp.rotate_secret(call.deadline, &owned).await?;
-            let (secret, secret_id) = checked_secret(rotated.secret, rotated.secret_id.as_deref())?;
-            let expires_at = rotated.expires_at;
-            Ok(RotatedSecret {
-                secret,
-                secret_id,
-                expires_at,
-            })
-        })
+        self.detached(
+            call,
+            operation,
+            client_id,
+            |shared, call, client_id| async move {
+                let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
+                let rotated = shared.idp.rotate_secret(call.deadline, &owned).await?;
+                let (secret, secret_id) =
+                    checked_secret(rotated.secret, rotated.secret_id.as_deref())?;
+                let expires_at = rotated.expires_at;
+                Ok(RotatedSecret {
+                    secret,
+                    secret_id,
+                    expires_at,
+                })
+            },
+        )
         .await
     }
 
@@ -375,113 +386,133 @@ impl<I: Idp> Connector for Managed<I> {
                 Err(rule) => Err(shared.unusable(unusable("the secret", &rule), undo).await),
             }
         };
-        self.shared.operations.run(deadline, task).await
+        self.shared.operations.run(deadline, operation, task).await
     }
 
     async fn remove_client_secret(
         &self,
         call: &Call,
-        _operation: OperationId,
+        operation: OperationId,
         client_id: &ClientId,
         secret_id: &SecretId,
     ) -> Result<Removal, Fault> {
         let secret_id = secret_id.clone();
-        self.detached(call, client_id, |shared, call, client_id| async move {
-            let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
-            shared
-                .idp
-                .remove_secret(call.deadline, &owned, &secret_id)
-                .await
-        })
+        self.detached(
+            call,
+            operation,
+            client_id,
+            |shared, call, client_id| async move {
+                let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
+                shared
+                    .idp
+                    .remove_secret(call.deadline, &owned, &secret_id)
+                    .await
+            },
+        )
         .await
     }
 
     async fn update_client(
         &self,
         call: &Call,
-        _operation: OperationId,
+        operation: OperationId,
         client_id: &ClientId,
         update: ClientUpdate,
     ) -> Result<Vec<Adjustment>, Fault> {
-        self.detached(call, client_id, |shared, call, client_id| async move {
-            let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
-            shared.idp.update(call.deadline, &owned, &update).await
-        })
+        self.detached(
+            call,
+            operation,
+            client_id,
+            |shared, call, client_id| async move {
+                let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
+                shared.idp.update(call.deadline, &owned, &update).await
+            },
+        )
         .await
     }
 
     async fn add_registration(
         &self,
         call: &Call,
-        _operation: OperationId,
+        operation: OperationId,
         client_id: &ClientId,
         registration: Registration,
         origin: Origin,
     ) -> Result<RegistrationChange, Fault> {
-        self.detached(call, client_id, |shared, call, client_id| async move {
-            let mut owned = shared.own(&call.caller, call.deadline, &client_id).await?;
-            let recorded = owned.registrations().of(&registration.entity);
-            let other = recorded.filter(|recorded| *recorded != registration);
-            if let Some(other) = &other {
-                // Konnect names another audience now: what the old one granted ends first.
-                let mut without = owned.registrations().clone();
-                without.remove(&other.entity);
-                let idp = &shared.idp;
-                idp.unregister(call.deadline, &owned, other, &without)
-                    .await?;
-                drop(owned);
-                owned = shared.own(&call.caller, call.deadline, &client_id).await?;
-            }
-            if !shared.idp.maps(&registration) {
-                let changed = other.map(|_| RegistrationChange::Changed);
-                return Ok(changed.unwrap_or(RegistrationChange::NotMapped));
-            }
-            let mut after = owned.registrations().clone();
-            after.insert(registration.clone());
-            // Asked of the IdP even when it is recorded: an earlier attempt may have ended halfway.
-            let register =
-                shared
-                    .idp
-                    .register(call.deadline, &owned, &registration, &after, &origin);
-            let change = if register.await? || other.is_some() {
-                RegistrationChange::Changed
-            } else {
-                RegistrationChange::Unchanged
-            };
-            Ok(change)
-        })
+        self.detached(
+            call,
+            operation,
+            client_id,
+            |shared, call, client_id| async move {
+                let mut owned = shared.own(&call.caller, call.deadline, &client_id).await?;
+                let recorded = owned.registrations().of(&registration.entity);
+                let other = recorded.filter(|recorded| *recorded != registration);
+                if let Some(other) = &other {
+                    // Konnect names another audience now: what the old one granted ends first.
+                    let mut without = owned.registrations().clone();
+                    without.remove(&other.entity);
+                    let idp = &shared.idp;
+                    idp.unregister(call.deadline, &owned, other, &without)
+                        .await?;
+                    drop(owned);
+                    owned = shared.own(&call.caller, call.deadline, &client_id).await?;
+                }
+                if !shared.idp.maps(&registration) {
+                    let changed = other.map(|_| RegistrationChange::Changed);
+                    return Ok(changed.unwrap_or(RegistrationChange::NotMapped));
+                }
+                let mut after = owned.registrations().clone();
+                after.insert(registration.clone());
+                // Asked of the IdP even when it is recorded: an earlier attempt may have ended halfway.
+                let register =
+                    shared
+                        .idp
+                        .register(call.deadline, &owned, &registration, &after, &origin);
+                let change = if register.await? || other.is_some() {
+                    RegistrationChange::Changed
+                } else {
+                    RegistrationChange::Unchanged
+                };
+                Ok(change)
+            },
+        )
         .await
     }
 
     async fn remove_registration(
         &self,
         call: &Call,
-        _operation: OperationId,
+        operation: OperationId,
         client_id: &ClientId,
         registration: Registration,
         _origin: Origin,
     ) -> Result<RegistrationChange, Fault> {
-        self.detached(call, client_id, |shared, call, client_id| async move {
-            let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
-            // What was recorded counts, also where Konnect names another audience now.
-            let Some(recorded) = owned.registrations().of(&registration.entity) else {
-                let mapped = shared.idp.maps(&registration);
-                let nothing = RegistrationChange::NotMapped;
-                let change = if mapped {
-                    RegistrationChange::Unchanged
-                } else {
-                    nothing
+        self.detached(
+            call,
+            operation,
+            client_id,
+            |shared, call, client_id| async move {
+                let owned = shared.own(&call.caller, call.deadline, &client_id).await?;
+                // What was recorded counts, also where Konnect names another audience now.
+                let Some(recorded) = owned.registrations().of(&registration.entity) else {
+                    let mapped = shared.idp.maps(&registration);
+                    let nothing = RegistrationChange::NotMapped;
+                    let change = if mapped {
+                        RegistrationChange::Unchanged
+                    } else {
+                        nothing
+                    };
+                    return Ok(change);
                 };
-                return Ok(change);
-            };
-            let mut after = owned.registrations().clone();
-            after.remove(&registration.entity);
-            shared
-                .idp
-                .unregister(call.deadline, &owned, &recorded, &after)
-                .await?;
-            Ok(RegistrationChange::Changed)
-        })
+                let mut after = owned.registrations().clone();
+                after.remove(&registration.entity);
+                shared
+                    .idp
+                    .unregister(call.deadline, &owned, &recorded, &after)
+                    .await?;
+                Ok(RegistrationChange::Changed)
+            },
+        )
         .await
     }
 
@@ -498,7 +529,7 @@ impl<I: Idp> Connector for Managed<I> {
             let abort = shared.abort(caller, operation, target, deadline).await?;
             Ok(operations.plain(abort))
         };
-        self.shared.operations.run(deadline, task).await
+        self.shared.operations.run(deadline, operation, task).await
     }
 
     async fn list_managed_clients(&self, call: &Call, page: Page) -> Result<ManagedClients, Fault> {

@@ -8,32 +8,33 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use dcr_runtime::Shutdown;
+use dcr_runtime::shutdown::Unfinished;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
-use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
 use super::protections::{Protection, Protections};
 use crate::fault::{Fault, FaultKind};
-use crate::model::Deadline;
+use crate::model::{Deadline, OperationId};
 
 type Undo = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs mutating operations as tasks of their own, and keeps count of them for the drain.
 #[derive(Debug, Clone)]
 pub(super) struct Operations {
-    tracker: TaskTracker,
+    shutdown: Shutdown,
     runtime: Handle,
     protections: Protections,
 }
 
 impl Operations {
-    /// Must be called within a tokio runtime; the drain waits for the tracker.
-    pub(super) fn new(tracker: TaskTracker, protections: Protections) -> Self {
+    /// Must be called within a tokio runtime; the drain of `shutdown` waits for all of them.
+    pub(super) fn new(shutdown: Shutdown, protections: Protections) -> Self {
         Self {
-            tracker,
+            shutdown,
             runtime: Handle::current(),
             protections,
         }
@@ -46,6 +47,7 @@ impl Operations {
     pub(super) async fn run<T: Send + 'static>(
         &self,
         deadline: Deadline,
+        id: OperationId,
         operation: impl Future<Output = Result<Armed<T>, Fault>> + Send + 'static,
     ) -> Result<T, Fault> {
         if !self.protections.has(Protection::Detached) {
@@ -55,9 +57,11 @@ impl Operations {
             };
         }
         let (give, take) = oneshot::channel();
+        let unfinished = self.shutdown.unfinished("operation", id);
         let task = async move {
             // Not sent, or sent and not received: either way the value is dropped, and undoes itself.
             let _ = give.send(operation.await);
+            drop(unfinished);
         };
         self.spawn(task);
         match timeout_at(deadline.instant(), take).await {
@@ -75,8 +79,13 @@ impl Operations {
 
     /// Runs a task that the drain waits for.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let task = self.tracker.track_future(task.in_current_span());
+        let task = self.shutdown.tracker().track_future(task.in_current_span());
         drop(self.runtime.spawn(task));
+    }
+
+    /// Notes an undo for as long as what this gives is kept.
+    pub(super) fn undoing(&self, id: OperationId) -> Unfinished {
+        self.shutdown.unfinished("undo", id)
     }
 
     /// A result that needs no undo.
@@ -96,7 +105,7 @@ impl Operations {
     }
 
     fn arm<T>(&self, value: T, undo: Option<Undo>) -> Armed<T> {
-        let token = self.tracker.token();
+        let token = self.shutdown.tracker().token();
         Armed {
             value,
             guard: Guard {
@@ -163,56 +172,83 @@ mod tests {
         )
     }
 
-    async fn settled(tracker: &TaskTracker) {
-        tracker.close();
-        tracker.wait().await;
+    async fn settled(shutdown: &Shutdown) {
+        shutdown.tracker().close();
+        shutdown.tracker().wait().await;
     }
 
     #[tokio::test]
     async fn a_result_that_is_taken_is_not_undone() {
-        let tracker = TaskTracker::new();
-        let operations = Operations::new(tracker.clone(), Protections::default());
+        let shutdown = Shutdown::new();
+        let operations = Operations::new(shutdown.clone(), Protections::default());
         let (armed, undone) = undoing(&operations);
         let soon = Deadline::after(Duration::from_secs(5));
-        assert_eq!(operations.run(soon, async { Ok(armed) }).await.unwrap(), 7);
-        settled(&tracker).await;
+        assert_eq!(
+            operations
+                .run(soon, OperationId::generate(), async { Ok(armed) })
+                .await
+                .unwrap(),
+            7
+        );
+        settled(&shutdown).await;
         assert!(!undone.load(Ordering::SeqCst));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_result_that_comes_too_late_is_undone_and_the_drain_waits_for_that() {
-        let tracker = TaskTracker::new();
-        let operations = Operations::new(tracker.clone(), Protections::default());
+        let shutdown = Shutdown::new();
+        let operations = Operations::new(shutdown.clone(), Protections::default());
         let (armed, undone) = undoing(&operations);
         let late = async move {
             tokio::time::sleep(Duration::from_secs(20)).await;
             Ok(armed)
         };
         let fault = operations
-            .run(Deadline::after(Duration::from_secs(1)), late)
+            .run(
+                Deadline::after(Duration::from_secs(1)),
+                OperationId::generate(),
+                late,
+            )
             .await
             .unwrap_err();
         assert_eq!(fault.kind(), &FaultKind::TimedOut);
         assert!(!undone.load(Ordering::SeqCst));
-        settled(&tracker).await;
+        settled(&shutdown).await;
         assert!(undone.load(Ordering::SeqCst));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_result_whose_caller_has_gone_is_undone() {
-        let tracker = TaskTracker::new();
-        let operations = Operations::new(tracker.clone(), Protections::default());
+        let shutdown = Shutdown::new();
+        let operations = Operations::new(shutdown.clone(), Protections::default());
         let (armed, undone) = undoing(&operations);
         let (go, wait) = oneshot::channel::<()>();
         let slow = async move {
             let _ = wait.await;
             Ok(armed)
         };
-        let waiting = operations.run(Deadline::after(Duration::from_secs(60)), slow);
+        let waiting = operations.run(
+            Deadline::after(Duration::from_secs(60)),
+            OperationId::generate(),
+            slow,
+        );
         let gone = tokio::time::timeout(Duration::from_millis(1), waiting).await;
         assert!(gone.is_err());
         go.send(()).unwrap();
-        settled(&tracker).await;
+        settled(&shutdown).await;
         assert!(undone.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operation_that_outlives_the_drain_is_named() {
+        let shutdown = Shutdown::new();
+        let operations = Operations::new(shutdown.clone(), Protections::default());
+        let (running, undoing) = (OperationId::generate(), OperationId::generate());
+        let stuck = std::future::pending::<Result<Armed<()>, Fault>>();
+        let soon = Deadline::after(Duration::from_secs(1));
+        operations.run(soon, running, stuck).await.unwrap_err();
+        let _undo = operations.undoing(undoing);
+        let left = shutdown.drain(Duration::from_secs(60)).await;
+        assert_eq!(left.operations, [running.to_string(), undoing.to_string()]);
     }
 }

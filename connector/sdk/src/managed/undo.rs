@@ -199,6 +199,7 @@ impl<I: Idp> Shared<I> {
 
     /// Undoes, and tries until it is done.
     pub(super) async fn settle(&self, undo: &Undo, looks: Looks) {
+        let _unfinished = self.operations.undoing(undo.operation);
         let settle_after = self.idp.traits().settle_after;
         let pauses = match looks {
             Looks::Now => [None, Some(Duration::ZERO)],
