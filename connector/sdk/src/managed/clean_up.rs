@@ -50,7 +50,10 @@ impl<I: Idp> Shared<I> {
             }
             match list.next {
                 Some(next) => page.token = Some(next),
-                None => return Ok(()),
+                None => {
+                    tracing::debug!("the clients of Konnect's Verify have been looked through");
+                    return Ok(());
+                }
             }
         }
     }
