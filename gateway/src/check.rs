@@ -87,14 +87,18 @@ pub async fn check(dir: &Path) -> Findings {
         sentence,
     };
     let mistake = |problem: &Problem| row(Severity::Error, "CONFIGURATION", problem.to_string());
+    let oddity = |problem: &Problem| row(Severity::Warning, "CONFIGURATION", problem.to_string());
     let Loaded {
         config: Config { providers, .. },
         held_up,
+        ignored,
+        ..
     } = match load_dir(dir) {
         Ok(loaded) => loaded,
         Err(problems) => return Findings(problems.iter().map(mistake).collect()),
     };
-    let mut rows: Vec<Row> = held_up.iter().map(mistake).collect();
+    let mut rows: Vec<Row> = held_up.values().flatten().map(mistake).collect();
+    rows.extend(ignored.iter().map(oddity));
     if providers.is_empty() {
         let sentence = "no provider is served: add its file to providers.d/".to_owned();
         rows.push(row(Severity::Error, "NO_PROVIDER", sentence));

@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 
 use crate::guard::Protections;
 use crate::keys::{self, KeyHash};
-use crate::{check, config, serve};
+use crate::{check, serve};
 
 /// Kong Konnect's HTTP DCR bridge: Konnect's calls in, the calls of your identity providers' connectors out.
 #[derive(Debug, Parser)]
@@ -70,13 +70,7 @@ pub fn run_with(
     telemetry::init(cli.log);
     match cli.command {
         Command::Serve { config } => process::run(async |shutdown: Shutdown| {
-            let loaded = config::load_dir(&config).map_err(|problems| {
-                problems
-                    .iter()
-                    .for_each(|problem| tracing::error!("{problem}"));
-                Failure::new(&"the configuration cannot be used: see the mistakes above")
-            })?;
-            serve::serve(&loaded, protections, &shutdown)
+            serve::serve(&config, protections, &shutdown)
                 .await
                 .map_err(|e| Failure::new(&e))
         }),

@@ -17,9 +17,11 @@ mod metrics;
 mod path;
 mod providers;
 mod record;
+mod reload;
 mod reply;
 mod routes;
 mod serve;
+mod state;
 #[cfg(test)]
 mod tests;
 

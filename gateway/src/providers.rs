@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use dcr_contract::Remote;
-use dcr_contract::model::{Caller, Malformed};
+use dcr_contract::model::{Caller, Installation, Malformed, ProviderId};
+use dcr_contract::{ConnectorAddress, Remote};
 
 use crate::config::{Config, ProviderConfig};
 use crate::metrics::ProviderLabel;
@@ -60,6 +60,33 @@ pub(crate) struct Provider {
     pub(crate) caller: Caller,
     /// The connector.
     pub(crate) connector: Remote,
+    address: ConnectorAddress,
+}
+
+impl Provider {
+    /// The provider as it is configured now. What must outlive a new configuration is taken over from `before`, the
+    /// provider with this id until now.
+    fn succeed(
+        before: Option<&Self>,
+        installation: &Installation,
+        config: &ProviderConfig,
+    ) -> Result<Self, Malformed> {
+        let connected = before.filter(|before| before.address == config.connector);
+        let connector = match connected {
+            Some(before) => before.connector.clone(),
+            None => Remote::new(&config.connector)?,
+        };
+        Ok(Self {
+            path: config.path.clone(),
+            label: ProviderLabel::new(&config.id),
+            caller: Caller {
+                installation: installation.clone(),
+                provider_id: config.id.clone(),
+            },
+            connector,
+            address: config.connector.clone(),
+        })
+    }
 }
 
 /// All providers.
@@ -67,19 +94,12 @@ pub(crate) struct Provider {
 pub(crate) struct Providers(Vec<Provider>);
 
 impl Providers {
-    /// Prepares the connection to each connector; must be called within a tokio runtime. The order is that of
-    /// `config.providers`.
-    pub(crate) fn new(config: &Config) -> Result<Self, Malformed> {
+    /// Prepares the connection to each connector that `before` has none to; must be called within a tokio runtime. The
+    /// order is that of `config.providers`.
+    pub(crate) fn new(config: &Config, before: Option<&Self>) -> Result<Self, Malformed> {
         let provider = |p: &ProviderConfig| {
-            Ok(Provider {
-                path: p.path.clone(),
-                label: ProviderLabel::new(&p.id),
-                caller: Caller {
-                    installation: config.installation.clone(),
-                    provider_id: p.id.clone(),
-                },
-                connector: Remote::new(&p.connector)?,
-            })
+            let before = before.and_then(|before| before.with_id(&p.id));
+            Provider::succeed(before, &config.installation, p)
         };
         config
             .providers
@@ -87,6 +107,10 @@ impl Providers {
             .map(provider)
             .collect::<Result<_, _>>()
             .map(Self)
+    }
+
+    fn with_id(&self, id: &ProviderId) -> Option<&Provider> {
+        self.0.iter().find(|p| p.caller.provider_id == *id)
     }
 
     /// The provider with the longest path that the request's path begins with, its number, and what follows.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, State};
+use axum::extract::{self, Extension};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, body};
@@ -23,20 +23,20 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::Config;
 use crate::guard::{Guard, Protections, Watched};
-use crate::keys::{Denial, Keys};
+use crate::keys::Denial;
 use crate::konnect::{self, Event, Oddities};
 use crate::metrics::Metrics;
 use crate::path::{Operation, Target};
-use crate::providers::{Provider, Providers};
+use crate::providers::Provider;
 use crate::record::{Record, record};
 use crate::reply::Refusal;
+use crate::state::{Live, State};
 
 const LARGEST_BODY: usize = 64 * 1024;
 
 #[derive(Debug)]
 struct Gateway {
-    providers: Providers,
-    keys: Keys,
+    live: Live,
     metrics: Arc<Metrics>,
     protections: Protections,
     shutdown: Shutdown,
@@ -54,21 +54,31 @@ pub fn router(
     metrics: &mut Registry,
     shutdown: &Shutdown,
 ) -> Result<Router, Malformed> {
-    let mut keys = Keys::default();
-    for (number, provider) in config.providers.iter().enumerate() {
-        keys.add(number, &provider.api_keys);
-    }
+    Ok(router_over(
+        Live::new(config)?,
+        protections,
+        metrics,
+        shutdown,
+    ))
+}
+
+/// [`router`] for providers that may be replaced.
+pub(crate) fn router_over(
+    live: Live,
+    protections: Protections,
+    metrics: &mut Registry,
+    shutdown: &Shutdown,
+) -> Router {
     let metrics = Arc::new(Metrics::new(metrics));
     let gateway = Arc::new(Gateway {
-        providers: Providers::new(config)?,
-        keys,
+        live,
         metrics: Arc::clone(&metrics),
         protections,
         shutdown: shutdown.clone(),
         runtime: Handle::current(),
     });
     let routes = Router::new().fallback(answer).with_state(gateway);
-    Ok(surrounded(routes, metrics))
+    surrounded(routes, metrics)
 }
 
 /// What lies around every call.
@@ -89,12 +99,13 @@ fn surrounded(routes: Router, metrics: Arc<Metrics>) -> Router {
 /// Answers one call: whose it is, what it asks for, its body, its handler; in this order, so that a stranger learns
 /// nothing and sends nothing.
 async fn answer(
-    State(gateway): State<Arc<Gateway>>,
+    extract::State(gateway): extract::State<Arc<Gateway>>,
     Extension(record): Extension<Arc<Record>>,
     request: axum::extract::Request,
 ) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
-    let (provider, rest) = gateway.admit(&head, &record)?;
+    let state = gateway.live.now();
+    let (provider, rest) = admit(&state, &head, &record)?;
     let target = Target::of(&head.method, rest)?;
     let _first = record.operation.set(target.operation);
     let body = read(body, &record).await?;
@@ -119,24 +130,23 @@ async fn answer(
     }
 }
 
-impl Gateway {
-    /// The provider of a call whose key opens it, and what follows the provider's path.
-    fn admit<'a>(
-        &'a self,
-        head: &'a request::Parts,
-        record: &Record,
-    ) -> Result<(&'a Provider, &'a str), Refusal> {
-        let found = self.providers.find(head.uri.path());
-        let number = found.map(|(number, ..)| number);
-        if let Some((_, provider, _)) = found {
-            let _first = record.provider.set(provider.label.clone());
-        }
-        self.keys
-            .judge(number, &head.headers, Timestamp::now())
-            .map_err(Refusal::Denied)?;
-        let (_, provider, rest) = found.ok_or(Refusal::Denied(Denial::UnknownProvider))?;
-        Ok((provider, rest))
+/// The provider of a call whose key opens it, and what follows the provider's path.
+fn admit<'s, 'p>(
+    state: &'s State,
+    head: &'p request::Parts,
+    record: &Record,
+) -> Result<(&'s Provider, &'p str), Refusal> {
+    let found = state.providers.find(head.uri.path());
+    let number = found.map(|(number, ..)| number);
+    if let Some((_, provider, _)) = found {
+        let _first = record.provider.set(provider.label.clone());
     }
+    state
+        .keys
+        .judge(number, &head.headers, Timestamp::now())
+        .map_err(Refusal::Denied)?;
+    let (_, provider, rest) = found.ok_or(Refusal::Denied(Denial::UnknownProvider))?;
+    Ok((provider, rest))
 }
 
 /// Reads a body of at most 64 KiB; one that announces more is not read at all.

@@ -1,20 +1,32 @@
 //! The running gateway.
 
+use std::io;
+use std::path::Path;
+
 use dcr_contract::model::Malformed;
 use dcr_runtime::http::{self, Limits};
 use dcr_runtime::probes::Readiness;
 use dcr_runtime::process::{self, Probes};
+use dcr_runtime::watch::Watch;
 use dcr_runtime::{Shutdown, listen};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::config::{Config, Loaded};
+use crate::config::{Config, load_dir, watched};
 use crate::guard::{self, Protections};
-use crate::routes::router;
+use crate::reload::Reload;
+use crate::routes::router_over;
+use crate::state::Live;
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The configuration has mistakes; each is in the log.
+    #[error("the configuration cannot be used: see the mistakes above")]
+    Configuration,
+    /// SIGHUP cannot be heard.
+    #[error("cannot listen for SIGHUP: {0}")]
+    Hangup(#[source] io::Error),
     /// A port cannot be had.
     #[error(transparent)]
     Listen(#[from] listen::ListenError),
@@ -35,8 +47,65 @@ pub async fn serve_on(
     protections: Protections,
     shutdown: &Shutdown,
 ) -> Result<(), StartError> {
+    let live = Live::new(config)?;
+    let metrics = Registry::default();
+    serve_live(
+        listener,
+        probe_listener,
+        live,
+        metrics,
+        protections,
+        shutdown,
+    )
+    .await;
+    Ok(())
+}
+
+/// Reads the configuration in a directory, binds its addresses and serves, and reads it again whenever it changes.
+/// Providers that are held up are logged, the others served.
+///
+/// # Errors
+/// When the configuration cannot be used, or an address cannot be listened on.
+pub async fn serve(
+    dir: &Path,
+    protections: Protections,
+    shutdown: &Shutdown,
+) -> Result<(), StartError> {
+    let watch = Watch::new(watched(dir)).map_err(StartError::Hangup)?;
+    let loaded = load_dir(dir).map_err(|problems| {
+        problems
+            .iter()
+            .for_each(|problem| tracing::error!("{problem}"));
+        StartError::Configuration
+    })?;
+    let (listen, probe_listen) = (loaded.config.listen, loaded.config.probe_listen);
+    let live = Live::new(&loaded.config)?;
     let mut metrics = Registry::default();
-    let router = router(config, protections, &mut metrics, shutdown)?;
+    let mut reload = Reload::new(dir, loaded, live.clone(), &mut metrics);
+    let listener = listen::bind("listen", listen).await?;
+    let probe_listener = listen::bind("probe_listen", probe_listen).await?;
+    watch.spawn(shutdown, move || reload.again());
+    serve_live(
+        listener,
+        probe_listener,
+        live,
+        metrics,
+        protections,
+        shutdown,
+    )
+    .await;
+    Ok(())
+}
+
+async fn serve_live(
+    listener: TcpListener,
+    probe_listener: TcpListener,
+    live: Live,
+    mut metrics: Registry,
+    protections: Protections,
+    shutdown: &Shutdown,
+) {
+    let router = router_over(live, protections, &mut metrics, shutdown);
     let probes = Probes {
         listener: probe_listener,
         readiness: Readiness::new(shutdown),
@@ -44,30 +113,4 @@ pub async fn serve_on(
     };
     let konnect = http::serve(listener, router, Limits::default(), shutdown);
     process::serve(probes, konnect, guard::DRAIN, shutdown).await;
-    Ok(())
-}
-
-/// Binds the configured addresses and serves. Providers that are held up are logged, the others served.
-///
-/// # Errors
-/// When an address cannot be listened on, or a connector's address cannot be used.
-pub async fn serve(
-    loaded: &Loaded,
-    protections: Protections,
-    shutdown: &Shutdown,
-) -> Result<(), StartError> {
-    for problem in &loaded.held_up {
-        tracing::error!("a provider is held up: {problem}");
-    }
-    let config = &loaded.config;
-    if config.providers.is_empty() {
-        tracing::warn!("no provider is served: add its file to providers.d/");
-    }
-    for provider in &config.providers {
-        let (id, connector) = (&provider.id, &provider.connector);
-        tracing::info!(provider = %id, path = %provider.path, %connector, "provider");
-    }
-    let listener = listen::bind("listen", config.listen).await?;
-    let probe_listener = listen::bind("probe_listen", config.probe_listen).await?;
-    serve_on(listener, probe_listener, config, protections, shutdown).await
 }

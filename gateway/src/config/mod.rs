@@ -1,14 +1,16 @@
 //! The gateway's configuration: `gateway.yaml`, and one file for each provider in `providers.d/`.
 //!
 //! Each provider's file is judged alone: one team's mistake never holds up another's provider. Where two files claim
-//! the same id, path or key, the first by name has it.
+//! the same id, path or key, the first by name has it; read again, the one that has had it.
 
 mod claims;
+mod folder;
 mod gateway;
 mod provider;
+#[cfg(test)]
+mod tests;
 
-use std::fs;
-use std::io::ErrorKind;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +19,8 @@ use dcr_contract::model::{Installation, Malformed, ProviderId};
 use dcr_runtime::config::{Located, Problems};
 use jiff::Timestamp;
 
-use self::claims::Claims;
+use self::claims::{Files, settle};
+use self::folder::Folder;
 use crate::keys::ApiKey;
 use crate::providers::ProviderPath;
 
@@ -35,7 +38,7 @@ pub struct Config {
 }
 
 /// One DCR provider as configured in Konnect.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderConfig {
     /// Its name: part of every mark, so it may never change.
     pub id: ProviderId,
@@ -47,52 +50,123 @@ pub struct ProviderConfig {
     pub api_keys: Vec<ApiKey>,
 }
 
-/// A configuration, and the mistakes that hold up single providers.
-#[derive(Debug)]
+/// A configuration, and what of the directory is not in it.
+#[derive(Debug, Clone)]
 pub struct Loaded {
     /// The usable part.
     pub config: Config,
-    /// What is wrong with the providers that are not in it.
-    pub held_up: Problems,
+    /// What is wrong with the files in `providers.d/` whose content is not in it. When a file was good before, its last
+    /// good version still is.
+    pub held_up: BTreeMap<PathBuf, Problems>,
+    /// Files that are not read although they look as if they should be.
+    pub ignored: Problems,
+    /// What is wrong with the directory itself since it was read the first time; the last good version is in force.
+    pub(crate) refused: Problems,
+    /// Members of `gateway.yaml` that differ from those in force and wait for a restart.
+    pub(crate) restart: Vec<&'static str>,
+    files: Files,
 }
 
 /// Reads `gateway.yaml` and `providers.d/*.yaml` in a directory.
 ///
 /// # Errors
-/// Every mistake in `gateway.yaml`, or why `providers.d` cannot be listed. Mistakes in providers' files are in
-/// [`Loaded::held_up`].
+/// Every mistake in `gateway.yaml` and why `providers.d` cannot be listed, with every mistake in providers' files.
+/// Mistakes in those alone are in [`Loaded::held_up`].
 pub fn load_dir(dir: &Path) -> Result<Loaded, Problems> {
-    let mut config = gateway::gateway(&dir.join("gateway.yaml"))?;
-    let providers_dir = dir.join("providers.d");
-    let mut held_up = Problems::in_file(&providers_dir);
-    let mut claims = Claims::default();
-    for file in yaml_files(&providers_dir)? {
-        match provider::provider(&file).and_then(|provider| claims.admit(&file, provider)) {
-            Ok(provider) => config.providers.push(provider),
-            Err(problems) => held_up.append(problems),
+    let Folder {
+        gateway,
+        providers,
+        ignored,
+    } = Folder::read(dir);
+    let mut refused = Problems::in_file(dir);
+    let read = providers.unwrap_or_else(|problems| {
+        refused.append(problems);
+        None
+    });
+    let (files, held_up) = settle(&Files::new(), read.unwrap_or_default());
+    match gateway {
+        Ok(mut config) if refused.is_empty() => {
+            config.providers = files.values().cloned().collect();
+            Ok(Loaded {
+                config,
+                held_up,
+                ignored,
+                refused,
+                restart: Vec::new(),
+                files,
+            })
+        }
+        gateway => {
+            let mut problems = gateway.err().unwrap_or_else(|| Problems::in_file(dir));
+            problems.append(refused);
+            for more in held_up.into_values() {
+                problems.append(more);
+            }
+            Err(problems)
         }
     }
-    Ok(Loaded { config, held_up })
 }
 
-fn yaml_files(dir: &Path) -> Result<Vec<PathBuf>, Problems> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        // A gateway may be there before its first provider is.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => {
-            let mut problems = Problems::in_file(dir);
-            let advice = "make it a directory that the gateway may read";
-            problems.anywhere("", format!("cannot be listed ({error}); {advice}"));
-            return Err(problems);
+impl Loaded {
+    /// Reads the directory again. What is bad now keeps its last good version; what only a restart can change is as it
+    /// was.
+    pub(crate) fn again(&self, dir: &Path) -> Self {
+        let Folder {
+            gateway,
+            providers,
+            ignored,
+        } = Folder::read(dir);
+        let mut new = Self {
+            ignored,
+            refused: Problems::in_file(dir),
+            ..self.clone()
+        };
+        match gateway {
+            Ok(gateway) => new.restart = self.config.differing(&gateway),
+            Err(problems) => new.refused.append(problems),
         }
-    };
-    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut files: Vec<_> = files
-        .filter(|file| file.extension().is_some_and(|e| e == "yaml"))
-        .collect();
-    files.sort();
-    Ok(files)
+        let read = providers.and_then(|read| match read {
+            // A directory is not emptied by taking it away: it may be on its way back.
+            None if !self.files.is_empty() || !self.held_up.is_empty() => Err(vanished(dir)),
+            read => Ok(read.unwrap_or_default()),
+        });
+        match read {
+            Ok(read) => (new.files, new.held_up) = settle(&self.files, read),
+            Err(problems) => new.refused.append(problems),
+        }
+        new.config.providers = new.files.values().cloned().collect();
+        new
+    }
+
+    /// Whether an earlier version of this file is in force.
+    pub(crate) fn has_last_good(&self, file: &Path) -> bool {
+        self.files.contains_key(file)
+    }
+}
+
+impl Config {
+    /// The members that differ in a new `gateway.yaml` and take effect at a start only.
+    fn differing(&self, new: &Self) -> Vec<&'static str> {
+        let members = [
+            ("installation", self.installation != new.installation),
+            ("listen", self.listen != new.listen),
+            ("probe_listen", self.probe_listen != new.probe_listen),
+        ];
+        let differing = members.into_iter().filter(|(_, differs)| *differs);
+        differing.map(|(member, _)| member).collect()
+    }
+}
+
+/// What is to be read again when it changes.
+pub(crate) fn watched(dir: &Path) -> Vec<PathBuf> {
+    vec![folder::gateway_file(dir), folder::providers_dir(dir)]
+}
+
+fn vanished(dir: &Path) -> Problems {
+    let mut problems = Problems::in_file(folder::providers_dir(dir));
+    let sentence = "has vanished; its providers are served as before: put it back, empty if none is to be served";
+    problems.anywhere("", sentence);
+    problems
 }
 
 fn required<T>(
@@ -127,214 +201,4 @@ fn address(text: &str) -> Result<SocketAddr, Malformed> {
 fn time(text: &str) -> Result<Timestamp, Malformed> {
     text.parse()
         .map_err(|_| Malformed::new("must be a time, as 2027-01-01T00:00:00Z"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HASH: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    const GATEWAY: &str = "installation: test\nlisten: 127.0.0.1:0\nprobe_listen: 0.0.0.0:0\n";
-
-    /// A directory that is gone when dropped.
-    struct Dir(PathBuf);
-
-    impl Dir {
-        fn new(gateway: &str, providers: &[(&str, &str)]) -> Self {
-            let unique = dcr_contract::model::OperationId::generate();
-            let dir = std::env::temp_dir().join(format!("dcr-gateway-{unique}"));
-            fs::create_dir_all(dir.join("providers.d")).unwrap();
-            fs::write(dir.join("gateway.yaml"), gateway).unwrap();
-            for (name, text) in providers {
-                fs::write(dir.join("providers.d").join(name), text).unwrap();
-            }
-            Self(dir)
-        }
-
-        fn load(&self) -> Result<Loaded, Problems> {
-            load_dir(&self.0)
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            let _gone = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn provider(id: &str, path: &str, key: u8) -> String {
-        let hash = HASH.replace("ba78", &format!("{key:04x}"));
-        format!(
-            "id: {id}\npath: {path}\nconnector: http://127.0.0.1:9000\napi_keys:\n- hash: {hash}\n"
-        )
-    }
-
-    fn found(problems: &Problems) -> Vec<(String, Option<u64>, String)> {
-        let file = |p: &Path| p.file_name().unwrap().to_string_lossy().into_owned();
-        problems
-            .iter()
-            .map(|p| (file(&p.file), p.line, p.path.clone()))
-            .collect()
-    }
-
-    #[test]
-    fn a_directory_is_read_whole() {
-        let mut keycloak = provider("keycloak", "v1/keycloak", 1);
-        keycloak += "  expires_at: 2027-01-01T00:00:00Z\n";
-        let dir = Dir::new(
-            GATEWAY,
-            &[
-                ("a.yaml", &keycloak),
-                ("b.yaml", &provider("okta", "okta", 2)),
-                ("notes.txt", "?"),
-            ],
-        );
-        let loaded = dir.load().unwrap();
-        assert!(loaded.held_up.is_empty(), "{}", loaded.held_up);
-        let [first, second] = loaded.config.providers.as_slice() else {
-            panic!()
-        };
-        assert_eq!(loaded.config.installation.as_str(), "test");
-        assert_eq!(first.path.to_string(), "v1/keycloak");
-        assert_eq!(
-            first.api_keys[0].expires_at,
-            "2027-01-01T00:00:00Z".parse().ok()
-        );
-        assert_eq!(second.id.as_str(), "okta");
-        assert_eq!(second.api_keys[0].expires_at, None);
-    }
-
-    #[test]
-    fn a_gateway_without_providers_is_legal() {
-        let dir = Dir::new(GATEWAY, &[]);
-        fs::remove_dir(dir.0.join("providers.d")).unwrap();
-        assert!(dir.load().unwrap().config.providers.is_empty());
-    }
-
-    #[test]
-    fn every_mistake_of_the_gateways_file_is_told_with_its_line() {
-        let dir = Dir::new("installation: A\nlisten: nowhere\n", &[]);
-        let problems = dir.load().unwrap_err();
-        let file = || "gateway.yaml".to_owned();
-        assert_eq!(
-            found(&problems),
-            [
-                (file(), Some(1), "installation".to_owned()),
-                (file(), Some(2), "listen".to_owned()),
-                (file(), None, "probe_listen".to_owned()),
-            ]
-        );
-        assert!(
-            Dir::new(&format!("{GATEWAY}surprise: 1\n"), &[])
-                .load()
-                .is_err()
-        );
-        assert!(load_dir(Path::new("/nonexistent")).is_err());
-    }
-
-    #[test]
-    fn one_providers_mistakes_hold_up_no_other() {
-        let bad = "id: X\npath: /x\nconnector: nowhere\napi_keys:\n- hash: planted\n  expires_at: soon\n- {}\n";
-        let keyless = provider("k", "k", 4);
-        let keyless = keyless
-            .split("- hash")
-            .next()
-            .unwrap()
-            .replace("api_keys:", "api_keys: []");
-        let dir = Dir::new(
-            GATEWAY,
-            &[
-                ("bad.yaml", bad),
-                ("empty.yaml", ""),
-                ("keyless.yaml", &keyless),
-                ("good.yaml", &provider("okta", "okta", 2)),
-                (
-                    "unknown.yaml",
-                    &format!("{}surprise: 1\n", provider("a", "a", 3)),
-                ),
-            ],
-        );
-        let loaded = dir.load().unwrap();
-        assert_eq!(loaded.config.providers.len(), 1);
-        let problems = found(&loaded.held_up);
-        let expected = [
-            (Some(1), "id"),
-            (Some(2), "path"),
-            (Some(3), "connector"),
-            (Some(5), "api_keys[0].hash"),
-            (Some(6), "api_keys[0].expires_at"),
-            (None, "api_keys[1].hash"),
-        ];
-        for (line, path) in expected {
-            let problem = ("bad.yaml".to_owned(), line, path.to_owned());
-            assert!(
-                problems.contains(&problem),
-                "{problem:?} is not in {problems:?}"
-            );
-        }
-        assert!(problems.contains(&("keyless.yaml".to_owned(), None, "api_keys".to_owned())));
-        for file in ["empty.yaml", "unknown.yaml"] {
-            assert!(problems.iter().any(|(f, ..)| f == file), "{problems:?}");
-        }
-        assert!(!loaded.held_up.to_string().contains("planted"));
-    }
-
-    #[test]
-    fn what_two_files_claim_stays_with_the_first_and_both_are_named() {
-        let dir = Dir::new(
-            GATEWAY,
-            &[
-                ("a.yaml", &provider("one", "one", 1)),
-                ("b.yaml", &provider("one", "two", 2)),
-                ("c.yaml", &provider("three", "one", 3)),
-                ("d.yaml", &provider("four", "four", 1)),
-                ("e.yaml", &provider("two", "two", 5)),
-            ],
-        );
-        let loaded = dir.load().unwrap();
-        let ids: Vec<_> = loaded
-            .config
-            .providers
-            .iter()
-            .map(|p| p.id.as_str())
-            .collect();
-        assert_eq!(ids, ["one", "two"]);
-        let member = |file: &str, path: &str| (file.to_owned(), None, path.to_owned());
-        assert_eq!(
-            found(&loaded.held_up),
-            [
-                member("b.yaml", "id"),
-                member("c.yaml", "path"),
-                member("d.yaml", "api_keys[0].hash"),
-            ]
-        );
-        assert!(loaded.held_up.iter().all(|p| p.sentence.contains("a.yaml")));
-    }
-
-    #[test]
-    fn plain_text_beyond_this_machine_must_be_asked_for() {
-        let open = GATEWAY.replace("127.0.0.1:0", "0.0.0.0:0");
-        let problems = Dir::new(&open, &[]).load().unwrap_err();
-        assert_eq!(
-            found(&problems),
-            [("gateway.yaml".to_owned(), Some(2), "listen".to_owned())]
-        );
-        assert!(
-            Dir::new(&format!("{open}insecure_plaintext: true\n"), &[])
-                .load()
-                .is_ok()
-        );
-
-        let remote = provider("a", "a", 1).replace("127.0.0.1", "connector");
-        let asked = provider("b", "b", 2).replace("127.0.0.1", "connector");
-        let asked = format!("{asked}insecure_plaintext: true\n");
-        let loaded = Dir::new(GATEWAY, &[("a.yaml", &remote), ("b.yaml", &asked)])
-            .load()
-            .unwrap();
-        assert_eq!(loaded.config.providers.len(), 1);
-        assert_eq!(
-            found(&loaded.held_up),
-            [("a.yaml".to_owned(), Some(3), "connector".to_owned())]
-        );
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use tonic::transport::Endpoint;
 use url::Url;
 
 use crate::model::Malformed;
@@ -32,6 +33,9 @@ impl ConnectorAddress {
         if url.port_or_known_default().is_none_or(|port| port == 0) {
             return Err(Malformed::new("must have a port"));
         }
+        // What a URL may hold is more than what HTTP can write.
+        Endpoint::from_shared(url.to_string())
+            .map_err(|_| Malformed::new("must be an address that HTTP can use"))?;
         Ok(Self { url })
     }
 
@@ -76,6 +80,7 @@ mod tests {
             "http://a:1/x",
             "http://u@a:1",
             "http://a:1?x",
+            "http://a\"b:1",
         ] {
             assert!(ConnectorAddress::parse(bad).is_err(), "{bad:?}");
         }
