@@ -15,15 +15,15 @@ mod undo;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use dcr_runtime::Shutdown;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
-use self::clean_up::CleaningUp;
-use self::history::{History, Known};
+use self::history::Known;
 use self::locks::Locks;
 use self::operations::Operations;
 use self::ownership::DeleteAs;
@@ -52,7 +52,16 @@ const OLDEST_ABORT: Duration = Duration::from_secs(15 * 60);
 
 /// The [`Connector`] of an [`Idp`].
 pub struct Managed<I> {
-    shared: Arc<Shared<I>>,
+    current: Arc<ArcSwap<Shared<I>>>,
+}
+
+/// Clones are the same connector.
+impl<I> Clone for Managed<I> {
+    fn clone(&self) -> Self {
+        Self {
+            current: Arc::clone(&self.current),
+        }
+    }
 }
 
 impl<I: Idp> fmt::Debug for Managed<I> {
@@ -79,24 +88,39 @@ impl<I: Idp> Managed<I> {
         protections: Protections,
     ) -> Self {
         let operations = Operations::new(shutdown.clone(), protections);
-        Self {
-            shared: Arc::new(Shared {
+        let shared = |current: &Weak<_>| {
+            ArcSwap::from_pointee(Shared {
                 idp,
                 imported,
+                current: Weak::clone(current),
                 locks: Locks::new(protections),
                 operations,
-                history: History::default(),
-                undoing: Semaphore::new(undo::AT_ONCE),
-                cleaning_up: CleaningUp::default(),
+                history: Arc::default(),
+                undoing: Arc::new(Semaphore::new(undo::AT_ONCE)),
+                cleaning_up: Arc::default(),
                 protections,
-            }),
+            })
+        };
+        Self {
+            current: Arc::new_cyclic(shared),
         }
+    }
+
+    /// Replaces the IdP and the imported clients for the calls that begin from now on. Running operations end with
+    /// what they began with; locks and what is known of operations are common to both.
+    pub fn replace(&self, idp: I, imported: Imported) {
+        self.current
+            .store(Arc::new(self.shared().succeeded_by(idp, imported)));
+    }
+
+    fn shared(&self) -> Arc<Shared<I>> {
+        self.current.load_full()
     }
 
     /// Removes clients that were made for Konnect's Verify of an installation more than 10 minutes ago, as a task of
     /// its own. A process does so at its start; afterwards every Verify does.
     pub fn remove_old_probes(&self, installation: &Installation) {
-        Arc::clone(&self.shared).remove_old_probes(installation.clone());
+        self.shared().remove_old_probes(installation.clone());
     }
 
     /// Runs a mutation of an existing client as a task of its own; its result needs no undo.
@@ -111,9 +135,9 @@ impl<I: Idp> Managed<I> {
         T: Send + 'static,
         Fut: Future<Output = Result<T, Fault>> + Send + 'static,
     {
-        let operations = &self.shared.operations;
-        let act = act(Arc::clone(&self.shared), call.clone(), client_id.clone());
-        let keep = operations.clone();
+        let shared = self.shared();
+        let (operations, keep) = (shared.operations.clone(), shared.operations.clone());
+        let act = act(shared, call.clone(), client_id.clone());
         let task = async move { act.await.map(|value| keep.plain(value)) };
         operations.run(call.deadline, operation, task).await
     }
@@ -130,7 +154,7 @@ impl<I: Idp> Managed<I> {
         made: Made,
         deadline: Deadline,
     ) -> Result<(), Fault> {
-        let shared = &self.shared;
+        let shared = &self.shared();
         let locked = shared.locks.lock(client_id.as_str(), deadline).await?;
         let found = shared
             .idp
@@ -205,7 +229,7 @@ fn checked_secret(
 
 impl<I: Idp> Connector for Managed<I> {
     async fn describe(&self, _deadline: Deadline) -> Result<ConnectorInfo, Fault> {
-        let traits = self.shared.idp.traits();
+        let traits = self.shared().idp.traits();
         Ok(ConnectorInfo {
             name: I::NAME.to_owned(),
             version: I::VERSION.to_owned(),
@@ -217,7 +241,7 @@ impl<I: Idp> Connector for Managed<I> {
     }
 
     async fn check(&self, deadline: Deadline) -> Result<Vec<Finding>, Fault> {
-        let mut findings = self.shared.idp.check(deadline).await;
+        let mut findings = self.shared().idp.check(deadline).await;
         findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
         Ok(findings)
     }
@@ -233,11 +257,11 @@ impl<I: Idp> Connector for Managed<I> {
             return Err(Fault::new(FaultKind::Unavailable { after: None }, message)
                 .reason(Reason::TimedOut));
         }
-        self.shared.history.begin(operation)?;
+        let shared = self.shared();
+        shared.history.begin(operation)?;
         if client.probe {
             self.remove_old_probes(&call.caller.installation);
         }
-        let shared = Arc::clone(&self.shared);
         let (caller, deadline) = (call.caller.clone(), call.deadline);
         let task = async move {
             let mark = Mark {
@@ -266,7 +290,7 @@ impl<I: Idp> Connector for Managed<I> {
                 }
             }
         };
-        self.shared
+        self.shared()
             .operations
             .run(call.deadline, operation, task)
             .await
@@ -304,7 +328,7 @@ impl<I: Idp> Connector for Managed<I> {
         client_id: &ClientId,
     ) -> Result<RotatedSecret, Fault> {
         // Its end is of no interest: nobody aborts a rotation, another one heals it.
-        self.shared.history.begin(operation)?;
+        self.shared().history.begin(operation)?;
         self.detached(
             call,
             operation,
@@ -330,11 +354,9 @@ impl<I: Idp> Connector for Managed<I> {
         call: &Call,
         client_id: &ClientId,
     ) -> Result<Vec<SecretMetadata>, Fault> {
-        let owned = self
-            .shared
-            .own(&call.caller, call.deadline, client_id)
-            .await?;
-        self.shared.idp.list_secrets(call.deadline, &owned).await
+        let shared = self.shared();
+        let owned = shared.own(&call.caller, call.deadline, client_id).await?;
+        shared.idp.list_secrets(call.deadline, &owned).await
     }
 
     async fn add_client_secret(
@@ -343,8 +365,8 @@ impl<I: Idp> Connector for Managed<I> {
         operation: OperationId,
         client_id: &ClientId,
     ) -> Result<AddedSecret, Fault> {
-        self.shared.history.begin(operation)?;
-        let shared = Arc::clone(&self.shared);
+        let shared = self.shared();
+        shared.history.begin(operation)?;
         let (caller, deadline) = (call.caller.clone(), call.deadline);
         let client_id = client_id.clone();
         let task = async move {
@@ -386,7 +408,10 @@ impl<I: Idp> Connector for Managed<I> {
                 Err(rule) => Err(shared.unusable(unusable("the secret", &rule), undo).await),
             }
         };
-        self.shared.operations.run(deadline, operation, task).await
+        self.shared()
+            .operations
+            .run(deadline, operation, task)
+            .await
     }
 
     async fn remove_client_secret(
@@ -522,18 +547,21 @@ impl<I: Idp> Connector for Managed<I> {
         operation: OperationId,
         target: AbortTarget,
     ) -> Result<Abort, Fault> {
-        let (shared, caller) = (Arc::clone(&self.shared), call.caller.clone());
+        let (shared, caller) = (self.shared(), call.caller.clone());
         let deadline = call.deadline;
         let task = async move {
             let operations = shared.operations.clone();
             let abort = shared.abort(caller, operation, target, deadline).await?;
             Ok(operations.plain(abort))
         };
-        self.shared.operations.run(deadline, operation, task).await
+        self.shared()
+            .operations
+            .run(deadline, operation, task)
+            .await
     }
 
     async fn list_managed_clients(&self, call: &Call, page: Page) -> Result<ManagedClients, Fault> {
-        self.shared
+        self.shared()
             .idp
             .list_marked(call.deadline, &call.caller.installation, &page)
             .await

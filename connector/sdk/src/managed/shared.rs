@@ -1,7 +1,9 @@
 //! Finding clients and judging whose they are.
 
 use std::fmt;
+use std::sync::{Arc, Weak};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::clean_up::CleaningUp;
@@ -16,16 +18,19 @@ use crate::idp::{Found, Idp};
 use crate::mark::Marked;
 use crate::model::{Caller, ClientId, Deadline};
 
-/// What the tasks of one connector share.
+/// What the tasks of one connector share. A new configuration makes a new value, in which all but the first two members
+/// are the same.
 pub(super) struct Shared<I> {
     pub(super) idp: I,
     pub(super) imported: Imported,
+    /// What calls begin with now; gone when nobody serves them any more.
+    pub(super) current: Weak<ArcSwap<Self>>,
     pub(super) locks: Locks,
     pub(super) operations: Operations,
-    pub(super) history: History,
+    pub(super) history: Arc<History>,
     /// One permit for each undoing that may run at this time.
-    pub(super) undoing: Semaphore,
-    pub(super) cleaning_up: CleaningUp,
+    pub(super) undoing: Arc<Semaphore>,
+    pub(super) cleaning_up: Arc<CleaningUp>,
     pub(super) protections: Protections,
 }
 
@@ -76,6 +81,28 @@ impl<H> fmt::Debug for Owned<H> {
         f.debug_struct("Owned")
             .field("client_id", &self.client_id)
             .finish_non_exhaustive()
+    }
+}
+
+impl<I> Shared<I> {
+    /// The same with another IdP.
+    pub(super) fn succeeded_by(&self, idp: I, imported: Imported) -> Self {
+        Self {
+            idp,
+            imported,
+            current: Weak::clone(&self.current),
+            locks: self.locks.clone(),
+            operations: self.operations.clone(),
+            history: Arc::clone(&self.history),
+            undoing: Arc::clone(&self.undoing),
+            cleaning_up: Arc::clone(&self.cleaning_up),
+            protections: self.protections,
+        }
+    }
+
+    /// What calls begin with now; `None` when nobody serves them any more.
+    pub(super) fn current(&self) -> Option<Arc<Self>> {
+        self.current.upgrade().map(|current| current.load_full())
     }
 }
 

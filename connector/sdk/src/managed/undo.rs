@@ -221,9 +221,11 @@ impl<I: Idp> Shared<I> {
     async fn until_known(&self, undo: &Undo) -> Option<Tried> {
         let operation = undo.operation;
         let mut pause = FIRST_PAUSE;
+        let mut current = None;
         loop {
             let one_of_few = self.undoing.acquire().await;
-            let fault = match self.try_undo(undo, Deadline::after(TIME_TO_UNDO)).await {
+            let with = current.as_deref().unwrap_or(self);
+            let fault = match with.try_undo(undo, Deadline::after(TIME_TO_UNDO)).await {
                 Ok(tried) => return Some(tried),
                 Err(fault) => fault,
             };
@@ -242,6 +244,8 @@ impl<I: Idp> Shared<I> {
             );
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+            // The credential that made it may have ended meanwhile.
+            current = self.current();
         }
     }
 
