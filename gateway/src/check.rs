@@ -210,6 +210,7 @@ mod tests {
             // Nobody listens on the discard port.
             connector: ConnectorAddress::parse("http://127.0.0.1:9").unwrap(),
             api_keys: expiries.iter().copied().map(key).collect(),
+            limits: crate::Limits::default(),
         }
     }
 

@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::config::{Config, ProviderConfig};
 use crate::guard::Protections;
 use crate::keys::{self, ApiKey, KeyHash};
+use crate::limits::{Limits, Rate};
 use crate::providers::ProviderPath;
 use crate::serve::{StartError, serve_on};
 
@@ -93,6 +94,7 @@ pub(crate) async fn dev(options: &Options, shutdown: &Shutdown) -> Result<(), De
         installation: Installation::parse("dev")?,
         listen: listener.local_addr()?,
         probe_listen: probe_listener.local_addr()?,
+        failed_authentications: Config::FAILED_AUTHENTICATIONS,
         providers: vec![ProviderConfig {
             id: ProviderId::parse(PROVIDER)?,
             path: ProviderPath::parse(PROVIDER)?,
@@ -101,6 +103,11 @@ pub(crate) async fn dev(options: &Options, shutdown: &Shutdown) -> Result<(), De
                 hash: ready.hash(),
                 expires_at: None,
             }],
+            limits: Limits {
+                // Whoever measures it wants to see how fast it is.
+                rate: Rate::per_second(1_000_000, 1_000_000),
+                ..Limits::default()
+            },
         }],
     };
     // The sockets are open: whoever calls now is answered as soon as the servers run.

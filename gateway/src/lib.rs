@@ -11,8 +11,10 @@ mod cli;
 #[cfg(feature = "dev")]
 mod dev;
 mod guard;
+mod head;
 mod keys;
 mod konnect;
+mod limits;
 mod metrics;
 mod path;
 mod providers;
@@ -32,6 +34,7 @@ pub use config::{Config, ProviderConfig};
 #[doc(hidden)]
 pub use guard::Protections;
 pub use keys::{ApiKey, KeyHash, generate as generate_key};
+pub use limits::{Limits, Rate};
 pub use providers::ProviderPath;
 pub use routes::router;
 pub use serve::{StartError, serve, serve_on};

@@ -6,6 +6,7 @@ use dcr_contract::model::{Caller, Installation, Malformed, ProviderId};
 use dcr_contract::{ConnectorAddress, Remote};
 
 use crate::config::{Config, ProviderConfig};
+use crate::limits::{Limiter, Limiters};
 use crate::metrics::ProviderLabel;
 
 /// The path of a provider's base URL, without the slashes at its ends.
@@ -60,6 +61,8 @@ pub(crate) struct Provider {
     pub(crate) caller: Caller,
     /// The connector.
     pub(crate) connector: Remote,
+    /// How much it may be asked.
+    pub(crate) limiter: Limiter,
     address: ConnectorAddress,
 }
 
@@ -70,15 +73,18 @@ impl Provider {
         before: Option<&Self>,
         installation: &Installation,
         config: &ProviderConfig,
+        limiters: &Limiters,
     ) -> Result<Self, Malformed> {
         let connected = before.filter(|before| before.address == config.connector);
         let connector = match connected {
             Some(before) => before.connector.clone(),
             None => Remote::new(&config.connector)?,
         };
+        let label = ProviderLabel::new(&config.id);
         Ok(Self {
             path: config.path.clone(),
-            label: ProviderLabel::new(&config.id),
+            limiter: limiters.of(&label, &config.limits),
+            label,
             caller: Caller {
                 installation: installation.clone(),
                 provider_id: config.id.clone(),
@@ -96,10 +102,14 @@ pub(crate) struct Providers(Vec<Provider>);
 impl Providers {
     /// Prepares the connection to each connector that `before` has none to; must be called within a tokio runtime. The
     /// order is that of `config.providers`.
-    pub(crate) fn new(config: &Config, before: Option<&Self>) -> Result<Self, Malformed> {
+    pub(crate) fn new(
+        config: &Config,
+        before: Option<&Self>,
+        limiters: &Limiters,
+    ) -> Result<Self, Malformed> {
         let provider = |p: &ProviderConfig| {
             let before = before.and_then(|before| before.with_id(&p.id));
-            Provider::succeed(before, &config.installation, p)
+            Provider::succeed(before, &config.installation, p, limiters)
         };
         config
             .providers

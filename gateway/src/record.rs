@@ -117,7 +117,9 @@ impl Drop for Line {
             (None, None) => "ok",
         };
         self.measure(status, outcome, took);
-        if let Some(Refusal::Denied(denial)) = refusal.as_deref() {
+        if let Some(Refusal::Denied(denial) | Refusal::DeniedTooOften { denial, .. }) =
+            refusal.as_deref()
+        {
             self.metrics.auth_failure(denial.name());
         }
 
@@ -143,6 +145,10 @@ impl Drop for Line {
             };
         }
         match status {
+            // What strangers send without end must not fill the log; it is counted.
+            429 if matches!(refusal.as_deref(), Some(Refusal::DeniedTooOften { .. })) => {
+                line!(debug, "call refused");
+            }
             500 => line!(error, "call failed"),
             499 => line!(warn, "call abandoned by its caller"),
             501.. => line!(warn, "call failed"),

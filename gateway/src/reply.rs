@@ -8,12 +8,15 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use dcr_contract::model::Reference;
 use dcr_contract::{Fault, FaultKind, Violation};
+use dcr_runtime::http::HangUp;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::head::Ambiguity;
 use crate::keys::Denial;
 use crate::konnect::{Body, name_of};
+use crate::limits::Loss;
 
 /// Waits that are not known, and the longest that is told.
 const USUAL_WAIT: Duration = Duration::from_secs(5);
@@ -28,6 +31,29 @@ pub(crate) enum Refusal {
     Fault(Fault),
     /// The key does not open the provider.
     Denied(Denial),
+    /// The key does not open the provider, and neither did many others from the same peer.
+    DeniedTooOften {
+        /// Why this one does not.
+        denial: Denial,
+        /// When the next will be told why.
+        after: Duration,
+    },
+    /// The head can be understood in more than one way.
+    Ambiguous(Ambiguity),
+    /// More calls than the provider may make.
+    RateLimited {
+        /// When it may make the next.
+        after: Duration,
+    },
+    /// More losses than the provider's operator allows within an hour.
+    Braked {
+        /// Of what.
+        loss: Loss,
+        /// When the next will be allowed.
+        after: Duration,
+    },
+    /// The body names none of the organizations that the provider serves.
+    OtherOrganization,
     /// No operation has this path.
     NoSuchPath,
     /// The path has other methods.
@@ -139,6 +165,41 @@ impl Refusal {
                 "unauthorized",
                 "The X-API-KEY header does not hold a valid key for this address.",
             ),
+            Self::DeniedTooOften { .. } => row(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_failures",
+                "Too many calls without a valid key have come from this address. Try again later.",
+            ),
+            Self::Ambiguous(ambiguity) => row(
+                StatusCode::BAD_REQUEST,
+                "ambiguous_request",
+                ambiguity.sentence(),
+            ),
+            Self::RateLimited { .. } => row(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "This provider takes no more calls for now; nothing was done. Try again later.",
+            ),
+            Self::Braked { loss, .. } => row(
+                StatusCode::TOO_MANY_REQUESTS,
+                "braked",
+                match loss {
+                    Loss::Delete => {
+                        "As many clients were deleted within an hour as the bridge's operator allows; nothing was \
+                         done. If more are to go, the operator has to raise brake.deletes_per_hour of this provider."
+                    }
+                    Loss::Rotation => {
+                        "As many secrets were replaced within an hour as the bridge's operator allows; nothing was \
+                         done. If more are to go, the operator has to raise brake.rotations_per_hour of this provider."
+                    }
+                },
+            ),
+            Self::OtherOrganization => row(
+                StatusCode::BAD_REQUEST,
+                "organization_not_served",
+                "This provider does not serve the organization of organization_id; the bridge's operator lists those \
+                 that it serves.",
+            ),
             Self::NoSuchPath => row(
                 StatusCode::NOT_FOUND,
                 "no_such_path",
@@ -176,10 +237,15 @@ impl Refusal {
                 }
                 _ => fault.to_string(),
             },
-            Self::Denied(denial) => denial.name().to_owned(),
-            Self::NoSuchPath | Self::NoSuchMethod { .. } | Self::BodyTooLarge | Self::BodyCut => {
-                self.row().sentence.to_owned()
-            }
+            Self::Denied(denial) | Self::DeniedTooOften { denial, .. } => denial.name().to_owned(),
+            Self::Ambiguous(_)
+            | Self::RateLimited { .. }
+            | Self::Braked { .. }
+            | Self::OtherOrganization
+            | Self::NoSuchPath
+            | Self::NoSuchMethod { .. }
+            | Self::BodyTooLarge
+            | Self::BodyCut => self.row().sentence.to_owned(),
         }
     }
 
@@ -225,19 +291,35 @@ impl Refusal {
         if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if self.is_a_strangers() {
+            response.extensions_mut().insert(HangUp);
+        }
         response
+    }
+
+    /// Whether nobody let the peer in: its connection is not kept, for there are only so many.
+    fn is_a_strangers(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied(_) | Self::DeniedTooOften { .. } | Self::Ambiguous(_)
+        )
     }
 
     /// Whole seconds, 1 to 60.
     fn retry_after(&self) -> Option<u64> {
-        let Self::Fault(fault) = self else {
-            return None;
+        let wait = match self {
+            Self::Fault(fault) => match fault.kind() {
+                FaultKind::Throttled { after } | FaultKind::Unavailable { after } => {
+                    after.unwrap_or(USUAL_WAIT)
+                }
+                _ => return None,
+            },
+            Self::DeniedTooOften { after, .. }
+            | Self::RateLimited { after }
+            | Self::Braked { after, .. } => *after,
+            _ => return None,
         };
-        let (FaultKind::Throttled { after } | FaultKind::Unavailable { after }) = fault.kind()
-        else {
-            return None;
-        };
-        let wait = after.unwrap_or(USUAL_WAIT).min(LONGEST_WAIT);
+        let wait = wait.min(LONGEST_WAIT);
         Some((wait + Duration::from_nanos(999_999_999)).as_secs().max(1))
     }
 }

@@ -1,8 +1,9 @@
 //! Konnect's seven operations, and what lies around them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{self, Extension};
+use axum::extract::{self, ConnectInfo, Extension};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, body};
@@ -23,8 +24,10 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::Config;
 use crate::guard::{Guard, Protections, Watched};
+use crate::head;
 use crate::keys::Denial;
 use crate::konnect::{self, Event, Oddities};
+use crate::limits::Loss;
 use crate::metrics::Metrics;
 use crate::path::{Operation, Target};
 use crate::providers::Provider;
@@ -69,6 +72,7 @@ pub(crate) fn router_over(
     metrics: &mut Registry,
     shutdown: &Shutdown,
 ) -> Router {
+    metrics.register_collector(Box::new(live.limiters().clone()));
     let metrics = Arc::new(Metrics::new(metrics));
     let gateway = Arc::new(Gateway {
         live,
@@ -104,10 +108,14 @@ async fn answer(
     request: axum::extract::Request,
 ) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
+    head::judge(&head)?;
     let state = gateway.live.now();
-    let (provider, rest) = admit(&state, &head, &record)?;
-    let target = Target::of(&head.method, rest)?;
-    let _first = record.operation.set(target.operation);
+    let (provider, rest) = gateway.admit(&state, &head, &record)?;
+    let target = Target::of(&head.method, rest).inspect(|target| {
+        let _first = record.operation.set(target.operation);
+    });
+    provider.limiter.admit()?;
+    let target = target?;
     let body = read(body, &record).await?;
     let context = Context {
         gateway: &gateway,
@@ -130,23 +138,36 @@ async fn answer(
     }
 }
 
-/// The provider of a call whose key opens it, and what follows the provider's path.
-fn admit<'s, 'p>(
-    state: &'s State,
-    head: &'p request::Parts,
-    record: &Record,
-) -> Result<(&'s Provider, &'p str), Refusal> {
-    let found = state.providers.find(head.uri.path());
-    let number = found.map(|(number, ..)| number);
-    if let Some((_, provider, _)) = found {
-        let _first = record.provider.set(provider.label.clone());
+impl Gateway {
+    /// The provider of a call whose key opens it, and what follows the provider's path.
+    fn admit<'s, 'p>(
+        &self,
+        state: &'s State,
+        head: &'p request::Parts,
+        record: &Record,
+    ) -> Result<(&'s Provider, &'p str), Refusal> {
+        let found = state.providers.find(head.uri.path());
+        let number = found.map(|(number, ..)| number);
+        if let Some((_, provider, _)) = found {
+            let _first = record.provider.set(provider.label.clone());
+        }
+        state
+            .keys
+            .judge(number, &head.headers, Timestamp::now())
+            .map_err(|denial| self.denied(denial, head))?;
+        let (_, provider, rest) =
+            found.ok_or_else(|| self.denied(Denial::UnknownProvider, head))?;
+        Ok((provider, rest))
     }
-    state
-        .keys
-        .judge(number, &head.headers, Timestamp::now())
-        .map_err(Refusal::Denied)?;
-    let (_, provider, rest) = found.ok_or(Refusal::Denied(Denial::UnknownProvider))?;
-    Ok((provider, rest))
+
+    fn denied(&self, denial: Denial, head: &request::Parts) -> Refusal {
+        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map(|ConnectInfo(address)| address.ip());
+        match self.live.strangers().note(peer) {
+            Ok(()) => Refusal::Denied(denial),
+            Err(after) => Refusal::DeniedTooOften { denial, after },
+        }
+    }
 }
 
 /// Reads a body of at most 64 KiB; one that announces more is not read at all.
@@ -181,6 +202,7 @@ struct Context<'a> {
 impl Context<'_> {
     async fn create_client(&self, body: &[u8]) -> Result<Response, Refusal> {
         let client = self.understood(|oddities| konnect::new_client(body, oddities))?;
+        self.provider.limiter.pinned(&client.origin)?;
         if client.probe {
             self.outcome("probe");
         }
@@ -197,10 +219,9 @@ impl Context<'_> {
         let client_id = self.about(target.client_id()?);
         let operation = OperationId::generate();
         let connector = &self.provider.connector;
-        match connector
-            .delete_client(&self.call, operation, &client_id)
-            .await?
-        {
+        let counted = self.provider.limiter.count(Loss::Delete)?;
+        let deletion = connector.delete_client(&self.call, operation, &client_id);
+        match counted.judge(deletion.await, |d| *d == Deletion::Deleted)? {
             Deletion::Deleted => {}
             Deletion::Absent => self.outcome("absent"),
             Deletion::LeftInPlace => self.outcome("left_in_place"),
@@ -212,15 +233,18 @@ impl Context<'_> {
         let client_id = self.about(target.client_id()?);
         let operation = OperationId::generate();
         let connector = &self.provider.connector;
-        let secret = connector
-            .rotate_client_secret(&self.call, operation, &client_id)
-            .await?;
+        let counted = self.provider.limiter.count(Loss::Rotation)?;
+        let secret = connector.rotate_client_secret(&self.call, operation, &client_id);
+        let secret = counted.judge(secret.await, |_| true)?;
         Ok(json(StatusCode::OK, konnect::rotated(&client_id, &secret)?))
     }
 
     async fn event_hook(&self, target: &Target<'_>, body: &[u8]) -> Result<Response, Refusal> {
         let client_id = self.about(target.client_id()?);
         let event = self.understood(|oddities| konnect::event(body, &client_id, oddities))?;
+        if let Some(origin) = event.origin() {
+            self.provider.limiter.pinned(origin)?;
+        }
         let (call, id, connector) = (&self.call, &client_id, &self.provider.connector);
         let operation = OperationId::generate();
         match event {
@@ -276,8 +300,9 @@ impl Context<'_> {
         let client_id = self.about(client_id);
         let operation = OperationId::generate();
         let connector = &self.provider.connector;
+        let counted = self.provider.limiter.count(Loss::Rotation)?;
         let removed = connector.remove_client_secret(&self.call, operation, &client_id, &secret_id);
-        match removed.await? {
+        match counted.judge(removed.await, |r| *r == Removal::Removed)? {
             Removal::Removed => {}
             Removal::Absent => self.outcome("absent"),
         }

@@ -7,6 +7,7 @@ use dcr_contract::model::Malformed;
 
 use crate::config::Config;
 use crate::keys::Keys;
+use crate::limits::{Limiters, Strangers};
 use crate::providers::Providers;
 
 /// The providers and their keys. A call keeps to the state that it began with.
@@ -16,19 +17,23 @@ pub(crate) struct State {
     pub(crate) keys: Keys,
 }
 
-/// The state that a call begins with. Clones are the same.
+/// The state that a call begins with, and what has been counted whatever the state. Clones are the same.
 #[derive(Debug, Clone)]
-pub(crate) struct Live(Arc<ArcSwap<State>>);
+pub(crate) struct Live {
+    state: Arc<ArcSwap<State>>,
+    limiters: Limiters,
+    strangers: Arc<Strangers>,
+}
 
 impl State {
     /// Prepares the connection to each connector; must be called within a tokio runtime. What a provider has gathered
     /// in its life goes on from the state `before`.
-    pub(crate) fn new(config: &Config, before: Option<&Self>) -> Result<Self, Malformed> {
+    fn new(config: &Config, before: Option<&Self>, limiters: &Limiters) -> Result<Self, Malformed> {
         let mut keys = Keys::default();
         for (number, provider) in config.providers.iter().enumerate() {
             keys.add(number, &provider.api_keys);
         }
-        let providers = Providers::new(config, before.map(|state| &state.providers))?;
+        let providers = Providers::new(config, before.map(|state| &state.providers), limiters)?;
         Ok(Self { providers, keys })
     }
 }
@@ -39,13 +44,28 @@ impl Live {
     /// # Errors
     /// `Malformed` when a connector's address is not one that HTTP can use.
     pub(crate) fn new(config: &Config) -> Result<Self, Malformed> {
-        let state = State::new(config, None)?;
-        Ok(Self(Arc::new(ArcSwap::from_pointee(state))))
+        let limiters = Limiters::default();
+        let state = State::new(config, None, &limiters)?;
+        Ok(Self {
+            state: Arc::new(ArcSwap::from_pointee(state)),
+            limiters,
+            strangers: Arc::new(Strangers::new(config.failed_authentications)),
+        })
     }
 
     /// The state now.
     pub(crate) fn now(&self) -> Arc<State> {
-        self.0.load_full()
+        self.state.load_full()
+    }
+
+    /// What has been counted of each provider.
+    pub(crate) fn limiters(&self) -> &Limiters {
+        &self.limiters
+    }
+
+    /// What has been counted of calls without a right key.
+    pub(crate) fn strangers(&self) -> &Strangers {
+        &self.strangers
     }
 
     /// Replaces the state for the calls that begin from now on; must be called within a tokio runtime.
@@ -53,8 +73,8 @@ impl Live {
     /// # Errors
     /// `Malformed` as for [`new`](Self::new); then nothing is replaced.
     pub(crate) fn replace(&self, config: &Config) -> Result<(), Malformed> {
-        let state = State::new(config, Some(&self.now()))?;
-        self.0.store(Arc::new(state));
+        let state = State::new(config, Some(&self.now()), &self.limiters)?;
+        self.state.store(Arc::new(state));
         Ok(())
     }
 }

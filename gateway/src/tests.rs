@@ -24,7 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower::ServiceExt;
 
 use crate::keys::HEADER;
-use crate::{ApiKey, Config, KeyHash, Protections, ProviderConfig, ProviderPath, router};
+use crate::{ApiKey, Config, KeyHash, Limits, Protections, ProviderConfig, ProviderPath, router};
 
 const KEY: &str = "key_of_the_first_provider";
 const OTHER_KEY: &str = "key_of_the_second_provider";
@@ -187,7 +187,12 @@ impl Connector for Obedient {
         operation: OperationId,
         target: AbortTarget,
     ) -> Result<Abort, Fault> {
-        self.saw(Seen::Abort(operation, target));
+        self.saw(Seen::Abort(operation, target.clone()));
+        if let AbortTarget::AddSecret(id) = target
+            && id.as_str() == "silent"
+        {
+            obey("silent").await?;
+        }
         Ok(Abort::Accepted)
     }
 
@@ -223,11 +228,13 @@ impl Bridge {
                 hash: KeyHash::of(key.as_bytes()),
                 expires_at: None,
             }],
+            limits: Limits::default(),
         };
         let config = Config {
             installation: Installation::parse("test").unwrap(),
             listen: "127.0.0.1:0".parse().unwrap(),
             probe_listen: "127.0.0.1:0".parse().unwrap(),
+            failed_authentications: Config::FAILED_AUTHENTICATIONS,
             providers: vec![
                 provider("first", "a", KEY),
                 provider("second", "a/b", OTHER_KEY),
@@ -286,6 +293,7 @@ fn request(method: &str, path: &str, key: &str, body: &str) -> Request<Body> {
     let request = Request::builder()
         .method(method)
         .uri(path)
+        .header(header::HOST, "bridge.example")
         .header(HEADER, key);
     request.body(Body::from(body.to_owned())).unwrap()
 }
@@ -344,11 +352,8 @@ async fn nobody_without_the_right_key_learns_or_sends_anything() {
     ] {
         // A body that never comes must not be waited for.
         let endless = Body::from_stream(tokio_stream::pending::<Result<Bytes, Infallible>>());
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HEADER, key);
-        let response = bridge.send(request.body(endless).unwrap()).await;
+        let request = request(method, path, key, "").map(|_| endless);
+        let response = bridge.send(request).await;
         assert_eq!(response.status(), 401, "{method} {path}");
     }
     assert_eq!(
@@ -358,14 +363,9 @@ async fn nobody_without_the_right_key_learns_or_sends_anything() {
             .0,
         201
     );
-    let twice = Request::post("/a").header(HEADER, KEY).header(HEADER, KEY);
-    assert_eq!(
-        bridge
-            .send(twice.body(Body::empty()).unwrap())
-            .await
-            .status(),
-        401
-    );
+    let mut twice = request("POST", "/a", KEY, "");
+    twice.headers_mut().append(HEADER, KEY.parse().unwrap());
+    assert_eq!(bridge.send(twice).await.status(), 401);
 }
 
 #[tokio::test]
@@ -381,10 +381,7 @@ async fn a_body_of_64_kib_is_read_and_one_more_byte_is_not() {
     );
     // The same without an announced length.
     let chunks = Body::new(Full::new(Bytes::from(format!("{full} "))).map_frame(|frame| frame));
-    let request = Request::post("/a")
-        .header(HEADER, KEY)
-        .body(chunks)
-        .unwrap();
+    let request = request("POST", "/a", KEY, "").map(|_| chunks);
     assert_eq!(bridge.send(request).await.status(), 413);
 }
 
@@ -482,4 +479,23 @@ async fn what_was_delivered_or_never_done_is_not_aborted() {
     assert!(matches!(bridge.next().await, Seen::Create(_)));
     assert!(matches!(bridge.next().await, Seen::Create(_)));
     assert_eq!(bridge.rest().await, []);
+}
+
+#[tokio::test]
+async fn an_abort_that_outlives_the_process_is_named() {
+    let mut bridge = Bridge::start().await;
+    let call = bridge
+        .router
+        .clone()
+        .oneshot(request("POST", "/a/silent/secrets", KEY, ""));
+    let seen = tokio::select! {
+        _ = call => panic!("answered"),
+        seen = bridge.seen.recv() => seen.unwrap(),
+    };
+    let Seen::AddSecret(operation) = seen else {
+        panic!()
+    };
+    assert!(matches!(bridge.next().await, Seen::Abort(..)));
+    let left = bridge.shutdown.drain(Duration::from_millis(50)).await;
+    assert_eq!(left.operations, [operation.to_string()]);
 }

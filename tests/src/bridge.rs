@@ -26,6 +26,8 @@ pub struct Provider {
     pub connector: String,
     /// Its keys, with the time each expires, if it does.
     pub keys: Vec<(String, Option<String>)>,
+    /// The members about limits, as YAML. At first there is no limit that a test could meet unasked.
+    pub limits: String,
 }
 
 impl Provider {
@@ -37,6 +39,7 @@ impl Provider {
             id: id.to_owned(),
             connector,
             keys: vec![(new_key(), None)],
+            limits: "rate_limit: {per_second: 1000000, burst: 1000000}\n".to_owned(),
         }
     }
 
@@ -45,8 +48,9 @@ impl Provider {
             id,
             connector,
             keys,
+            limits,
         } = self;
-        let mut yaml = format!("id: {id}\npath: {id}\nconnector: {connector}\napi_keys:\n");
+        let mut yaml = format!("id: {id}\npath: {id}\nconnector: {connector}\n{limits}api_keys:\n");
         for (key, expires_at) in keys {
             let hash = digest(&SHA256, key.as_bytes());
             let _ = write!(yaml, "- hash: \"sha256:");
@@ -93,9 +97,19 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the gateway's program for these providers and waits until it listens.
     pub async fn start(program: impl AsRef<OsStr>, providers: &[Provider]) -> Self {
+        let no_limit = "failed_authentications: {per_minute: 1000000, burst: 1000000}\n";
+        Self::start_with(program, providers, no_limit).await
+    }
+
+    /// The same with these members in `gateway.yaml` beside those that every gateway has.
+    pub async fn start_with(
+        program: impl AsRef<OsStr>,
+        providers: &[Provider],
+        more: &str,
+    ) -> Self {
         let folder = Folder::new();
         let yaml = format!(
-            "installation: {INSTALLATION}\nlisten: 127.0.0.1:0\nprobe_listen: 127.0.0.1:0\n"
+            "installation: {INSTALLATION}\nlisten: 127.0.0.1:0\nprobe_listen: 127.0.0.1:0\n{more}"
         );
         let _ = folder.write("gateway.yaml", &yaml);
         for provider in providers {

@@ -5,11 +5,13 @@
 //! gets in all the same: its head follows its connection at once, and its place is free again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
+
+use crate::http::network;
 
 /// The places of all peers. There are never more than there are connections.
 #[derive(Debug)]
@@ -77,17 +79,6 @@ impl Drop for Place {
                 peers.remove(&self.peer);
             }
         }
-    }
-}
-
-/// Whom an address belongs to: an IPv6 peer has a whole /64 to choose from.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -1,5 +1,6 @@
 //! An HTTP server for a router: HTTP/1.1 and HTTP/2 with prior knowledge on one port.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use axum::Router;
@@ -64,6 +65,18 @@ pub struct HangUp;
 /// (request smuggling, RFC 9112 section 11.2).
 #[derive(Clone, Copy, Debug)]
 pub struct AmbiguousLength;
+
+/// Whom an address belongs to: an IPv6 peer has a whole /64 to choose from.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
 
 /// Serves `router` until the process stops, then answers what is in flight, at most for `limits.drain`.
 ///

@@ -6,6 +6,7 @@ use dcr_contract::model::Installation;
 use dcr_runtime::config::{Located, Problems, load};
 use serde::Deserialize;
 
+use super::limits::{PerMinute, failed_authentications};
 use super::{Config, address, required};
 
 #[derive(Deserialize)]
@@ -16,6 +17,7 @@ struct GatewayFile {
     probe_listen: Option<Located<String>>,
     #[serde(default)]
     insecure_plaintext: bool,
+    failed_authentications: Option<PerMinute>,
 }
 
 /// Reads the file; providers are not in it.
@@ -38,11 +40,16 @@ pub(super) fn gateway(file: &Path) -> Result<Config, Problems> {
             behind something that ends TLS on this machine, or say `insecure_plaintext: true`";
         problems.at(written, "listen", sentence);
     }
+    let failed_authentications = read
+        .failed_authentications
+        .and_then(|written| failed_authentications(written, &mut problems));
     match (installation, listen, probe_listen) {
         (Some(installation), Some(listen), Some(probe_listen)) => problems.or(Config {
             installation,
             listen,
             probe_listen,
+            failed_authentications: failed_authentications
+                .unwrap_or(Config::FAILED_AUTHENTICATIONS),
             providers: Vec::new(),
         }),
         _ => Err(problems),

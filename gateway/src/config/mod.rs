@@ -6,6 +6,7 @@
 mod claims;
 mod folder;
 mod gateway;
+mod limits;
 mod provider;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 use self::claims::{Files, settle};
 use self::folder::Folder;
 use crate::keys::ApiKey;
+use crate::limits::{Limits, Rate};
 use crate::providers::ProviderPath;
 
 /// What the gateway needs to know.
@@ -33,8 +35,16 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where `/livez`, `/readyz` and `/metrics` are served.
     pub probe_listen: SocketAddr,
+    /// Calls without a right key from one peer that are answered 401; more are answered 429. Default 5 a minute and 10
+    /// at once.
+    pub failed_authentications: Rate,
     /// The providers, by file name.
     pub providers: Vec<ProviderConfig>,
+}
+
+impl Config {
+    /// The default of [`failed_authentications`](Self::failed_authentications).
+    pub const FAILED_AUTHENTICATIONS: Rate = Rate::per_minute(5, 10);
 }
 
 /// One DCR provider as configured in Konnect.
@@ -48,6 +58,8 @@ pub struct ProviderConfig {
     pub connector: ConnectorAddress,
     /// The keys that open it.
     pub api_keys: Vec<ApiKey>,
+    /// How much it may be asked.
+    pub limits: Limits,
 }
 
 /// A configuration, and what of the directory is not in it.
@@ -151,6 +163,10 @@ impl Config {
             ("installation", self.installation != new.installation),
             ("listen", self.listen != new.listen),
             ("probe_listen", self.probe_listen != new.probe_listen),
+            (
+                "failed_authentications",
+                self.failed_authentications != new.failed_authentications,
+            ),
         ];
         let differing = members.into_iter().filter(|(_, differs)| *differs);
         differing.map(|(member, _)| member).collect()

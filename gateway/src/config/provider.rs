@@ -7,6 +7,7 @@ use dcr_contract::model::ProviderId;
 use dcr_runtime::config::{Located, Problems, load};
 use serde::Deserialize;
 
+use super::limits::{Brake, LimitMembers, PerSecond};
 use super::{ProviderConfig, parsed, required, time};
 use crate::keys::{ApiKey, KeyHash};
 use crate::providers::ProviderPath;
@@ -21,6 +22,10 @@ struct ProviderFile {
     insecure_plaintext: bool,
     #[serde(default)]
     api_keys: Vec<KeyEntry>,
+    rate_limit: Option<PerSecond>,
+    alarm_per_hour: Option<u32>,
+    brake: Option<Brake>,
+    organizations: Option<Vec<Located<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -65,12 +70,20 @@ pub(super) fn provider(file: &Path) -> Result<ProviderConfig, Problems> {
             .and_then(|written| parsed(&written, &member("expires_at"), &mut problems, time));
         api_keys.extend(hash.map(|hash| ApiKey { hash, expires_at }));
     }
+    let limits = LimitMembers {
+        rate_limit: read.rate_limit,
+        alarm_per_hour: read.alarm_per_hour,
+        brake: read.brake,
+        organizations: read.organizations,
+    };
+    let limits = limits.judged(&mut problems);
     match (id, path, connector) {
         (Some(id), Some(path), Some(connector)) => problems.or(ProviderConfig {
             id,
             path,
             connector,
             api_keys,
+            limits,
         }),
         _ => Err(problems),
     }

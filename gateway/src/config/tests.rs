@@ -399,3 +399,52 @@ fn providers_outlive_their_directory() {
     assert!(ids(&third).is_empty());
     assert!(third.refused.is_empty());
 }
+
+#[test]
+fn limits_are_read_and_every_mistake_in_them_is_told() {
+    let limited = provider("a", "a", 1)
+        + "rate_limit: {per_second: 5, burst: 7}\nalarm_per_hour: 0\n\
+           brake: {deletes_per_hour: 0}\norganizations: [o-1, o-2]\n";
+    let wrong = provider("b", "b", 2)
+        + "rate_limit:\n  per_second: 0\n  burst: 1000001\norganizations: []\n";
+    let wanting = provider("c", "c", 3) + "rate_limit: {per_second: 1}\norganizations: ['']\n";
+    let gateway = format!("{GATEWAY}failed_authentications: {{per_minute: 1, burst: 2}}\n");
+    let files = [
+        ("a.yaml", &*limited),
+        ("b.yaml", &*wrong),
+        ("c.yaml", &*wanting),
+    ];
+    let loaded = Dir::new(&gateway, &files).load().unwrap();
+    assert_eq!(loaded.config.failed_authentications, Rate::per_minute(1, 2));
+    let [only] = loaded.config.providers.as_slice() else {
+        panic!("{:?}", loaded.held_up)
+    };
+    let limits = &only.limits;
+    assert_eq!(limits.rate, Rate::per_second(5, 7));
+    assert_eq!(limits.alarm_per_hour, 0);
+    assert_eq!(
+        (limits.deletes_per_hour, limits.rotations_per_hour),
+        (Some(0), None)
+    );
+    let organizations = limits.organizations.as_ref().unwrap();
+    let organizations: Vec<_> = organizations
+        .iter()
+        .map(dcr_contract::model::OpaqueId::as_str)
+        .collect();
+    assert_eq!(organizations, ["o-1", "o-2"]);
+    let found = held_up(&loaded);
+    let places: Vec<_> = found.iter().map(|(f, l, p)| (&**f, *l, &**p)).collect();
+    assert_eq!(
+        places,
+        [
+            ("b.yaml", Some(7), "rate_limit.per_second"),
+            ("b.yaml", Some(8), "rate_limit.burst"),
+            ("b.yaml", None, "organizations"),
+            ("c.yaml", None, "rate_limit.burst"),
+            ("c.yaml", Some(7), "organizations[0]"),
+        ]
+    );
+    let wrong = format!("{GATEWAY}failed_authentications: {{per_minute: 0}}\n");
+    let problems = Dir::new(&wrong, &[]).load().unwrap_err();
+    assert_eq!(problems.iter().count(), 2, "{problems}");
+}

@@ -48,6 +48,17 @@ pub(crate) enum Event {
     Unknown(String),
 }
 
+impl Event {
+    /// Where it comes from; not known of events that nobody knows.
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Updated(update) => Some(&update.origin),
+            Self::Registered(_, origin) | Self::Deregistered(_, origin) => Some(origin),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
 /// Reads an event about the client that the path names.
 ///
 /// # Errors

@@ -48,12 +48,10 @@ impl<I: Idp> Shared<I> {
                     self.remove_probe(installation, &client).await?;
                 }
             }
-            match list.next {
-                Some(next) => page.token = Some(next),
-                None => {
-                    tracing::debug!("the clients of Konnect's Verify have been looked through");
-                    return Ok(());
-                }
+            page.token = list.next;
+            if page.token.is_none() {
+                tracing::debug!("the clients of Konnect's Verify have been looked through");
+                return Ok(());
             }
         }
     }
