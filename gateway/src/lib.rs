@@ -7,6 +7,7 @@
 pub mod check;
 pub mod config;
 
+mod bulkhead;
 mod cli;
 #[cfg(feature = "dev")]
 mod dev;

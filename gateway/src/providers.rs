@@ -4,7 +4,9 @@ use std::fmt;
 
 use dcr_contract::model::{Caller, Installation, Malformed, ProviderId};
 use dcr_contract::{ConnectorAddress, Remote};
+use dcr_runtime::Shutdown;
 
+use crate::bulkhead::Bulkhead;
 use crate::config::{Config, ProviderConfig};
 use crate::limits::{Limiter, Limiters};
 use crate::metrics::ProviderLabel;
@@ -63,6 +65,8 @@ pub(crate) struct Provider {
     pub(crate) connector: Remote,
     /// How much it may be asked.
     pub(crate) limiter: Limiter,
+    /// Its calls in flight.
+    pub(crate) bulkhead: Bulkhead,
     address: ConnectorAddress,
 }
 
@@ -74,11 +78,12 @@ impl Provider {
         installation: &Installation,
         config: &ProviderConfig,
         limiters: &Limiters,
+        shutdown: &Shutdown,
     ) -> Result<Self, Malformed> {
         let connected = before.filter(|before| before.address == config.connector);
         let connector = match connected {
             Some(before) => before.connector.clone(),
-            None => Remote::new(&config.connector)?,
+            None => connect(&config.connector, shutdown)?,
         };
         let label = ProviderLabel::new(&config.id);
         Ok(Self {
@@ -90,6 +95,7 @@ impl Provider {
                 provider_id: config.id.clone(),
             },
             connector,
+            bulkhead: before.map_or_else(Bulkhead::new, |before| before.bulkhead.clone()),
             address: config.connector.clone(),
         })
     }
@@ -100,16 +106,18 @@ impl Provider {
 pub(crate) struct Providers(Vec<Provider>);
 
 impl Providers {
-    /// Prepares the connection to each connector that `before` has none to; must be called within a tokio runtime. The
+    /// Prepares the connection to each connector that `before` has none to; keeps asking each what it is
+    /// until `shutdown` stops; must be called within a tokio runtime. The
     /// order is that of `config.providers`.
     pub(crate) fn new(
         config: &Config,
         before: Option<&Self>,
         limiters: &Limiters,
+        shutdown: &Shutdown,
     ) -> Result<Self, Malformed> {
         let provider = |p: &ProviderConfig| {
             let before = before.and_then(|before| before.with_id(&p.id));
-            Provider::succeed(before, &config.installation, p, limiters)
+            Provider::succeed(before, &config.installation, p, limiters, shutdown)
         };
         config
             .providers
@@ -133,6 +141,18 @@ impl Providers {
         });
         matching.min_by_key(|(_, _, rest)| rest.len())
     }
+}
+
+fn connect(address: &ConnectorAddress, shutdown: &Shutdown) -> Result<Remote, Malformed> {
+    let remote = Remote::new(address)?;
+    let (described, stopping) = (remote.keep_described(), shutdown.stopping());
+    shutdown.tracker().spawn(async move {
+        tokio::select! {
+            () = described => {}
+            () = stopping => {}
+        }
+    });
+    Ok(remote)
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ pub fn router(
     shutdown: &Shutdown,
 ) -> Result<Router, Malformed> {
     Ok(router_over(
-        Live::new(config)?,
+        Live::new(config, shutdown)?,
         protections,
         metrics,
         shutdown,
@@ -117,6 +117,7 @@ async fn answer(
     provider.limiter.admit()?;
     let target = target?;
     let body = read(body, &record).await?;
+    let _slot = provider.bulkhead.enter(record.deadline).await?;
     let context = Context {
         gateway: &gateway,
         provider,

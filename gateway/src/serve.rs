@@ -47,7 +47,7 @@ pub async fn serve_on(
     protections: Protections,
     shutdown: &Shutdown,
 ) -> Result<(), StartError> {
-    let live = Live::new(config)?;
+    let live = Live::new(config, shutdown)?;
     let metrics = Registry::default();
     serve_live(
         listener,
@@ -79,7 +79,7 @@ pub async fn serve(
         StartError::Configuration
     })?;
     let (listen, probe_listen) = (loaded.config.listen, loaded.config.probe_listen);
-    let live = Live::new(&loaded.config)?;
+    let live = Live::new(&loaded.config, shutdown)?;
     let mut metrics = Registry::default();
     let mut reload = Reload::new(dir, loaded, live.clone(), &mut metrics);
     let listener = listen::bind("listen", listen).await?;

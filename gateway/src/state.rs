@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use dcr_contract::model::Malformed;
+use dcr_runtime::Shutdown;
 
 use crate::config::Config;
 use crate::keys::Keys;
@@ -23,17 +24,28 @@ pub(crate) struct Live {
     state: Arc<ArcSwap<State>>,
     limiters: Limiters,
     strangers: Arc<Strangers>,
+    shutdown: Shutdown,
 }
 
 impl State {
     /// Prepares the connection to each connector; must be called within a tokio runtime. What a provider has gathered
     /// in its life goes on from the state `before`.
-    fn new(config: &Config, before: Option<&Self>, limiters: &Limiters) -> Result<Self, Malformed> {
+    fn new(
+        config: &Config,
+        before: Option<&Self>,
+        limiters: &Limiters,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Malformed> {
         let mut keys = Keys::default();
         for (number, provider) in config.providers.iter().enumerate() {
             keys.add(number, &provider.api_keys);
         }
-        let providers = Providers::new(config, before.map(|state| &state.providers), limiters)?;
+        let providers = Providers::new(
+            config,
+            before.map(|state| &state.providers),
+            limiters,
+            shutdown,
+        )?;
         Ok(Self { providers, keys })
     }
 }
@@ -43,13 +55,14 @@ impl Live {
     ///
     /// # Errors
     /// `Malformed` when a connector's address is not one that HTTP can use.
-    pub(crate) fn new(config: &Config) -> Result<Self, Malformed> {
+    pub(crate) fn new(config: &Config, shutdown: &Shutdown) -> Result<Self, Malformed> {
         let limiters = Limiters::default();
-        let state = State::new(config, None, &limiters)?;
+        let state = State::new(config, None, &limiters, shutdown)?;
         Ok(Self {
             state: Arc::new(ArcSwap::from_pointee(state)),
             limiters,
             strangers: Arc::new(Strangers::new(config.failed_authentications)),
+            shutdown: shutdown.clone(),
         })
     }
 
@@ -73,7 +86,7 @@ impl Live {
     /// # Errors
     /// `Malformed` as for [`new`](Self::new); then nothing is replaced.
     pub(crate) fn replace(&self, config: &Config) -> Result<(), Malformed> {
-        let state = State::new(config, Some(&self.now()), &self.limiters)?;
+        let state = State::new(config, Some(&self.now()), &self.limiters, &self.shutdown)?;
         self.state.store(Arc::new(state));
         Ok(())
     }

@@ -499,3 +499,29 @@ async fn an_abort_that_outlives_the_process_is_named() {
     let left = bridge.shutdown.drain(Duration::from_millis(50)).await;
     assert_eq!(left.operations, [operation.to_string()]);
 }
+
+#[tokio::test]
+async fn a_provider_whose_calls_hang_is_full_while_another_is_served() {
+    let mut bridge = Bridge::start().await;
+    let mut hanging = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let request = request("POST", "/a", KEY, r#"{"client_name":"silent"}"#);
+        hanging.spawn(bridge.router.clone().oneshot(request));
+    }
+    for _ in 0..64 {
+        assert!(matches!(bridge.next().await, Seen::Create(_)));
+    }
+    let response = bridge.send(request("DELETE", "/a/c", KEY, "")).await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    let body = r#"{"client_name":"x"}"#;
+    assert_eq!(bridge.call("POST", "/a/b", OTHER_KEY, body).await.0, 201);
+    assert!(matches!(bridge.next().await, Seen::Create(_)));
+
+    hanging.abort_all();
+    while hanging.join_next().await.is_some() {}
+    assert_eq!(bridge.call("DELETE", "/a/c", KEY, "").await.0, 204);
+    let aborted = |seen: &Seen| matches!(seen, Seen::Abort(..));
+    let rest = bridge.rest().await;
+    assert_eq!(rest.iter().filter(|seen| aborted(seen)).count(), 64);
+}
