@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, async_trait};
 use tracing::Instrument;
 
 use crate::connector::Connector;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, Reason};
 use crate::model::{Deadline, Reference};
 use crate::wire::{self, Envelope, client, describe, managed, registration, secret};
 
@@ -54,6 +54,13 @@ impl<C: Connector> Served<C> {
         let envelope = envelope(request.metadata());
         let span = tracing::info_span!("rpc", rpc, reference = %envelope.reference);
         let deadline = envelope.deadline;
+        if deadline.remaining().is_zero() {
+            let fault = Fault::new(
+                FaultKind::Unavailable { after: None },
+                "the call came too late to be begun",
+            );
+            return Err(wire::fault::to_status(&fault.reason(Reason::TimedOut)));
+        }
         let answer = act(Arc::clone(&self.0), envelope, request.into_inner());
         async {
             let late = || Fault::new(FaultKind::TimedOut, "the call's time is over");

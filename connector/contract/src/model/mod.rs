@@ -26,6 +26,8 @@ pub use registration::{Entity, EntityKind, Registration, RegistrationChange};
 pub use secret::{AddedSecret, ClientSecret, Removal, RotatedSecret, SecretMetadata, SecretStatus};
 pub use text::{Audience, ClientName, Description, OpaqueId, Scope, Sentence};
 
+pub(crate) use text::printable;
+
 /// Says what is wrong with a value; never repeats the value itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -112,20 +112,32 @@ macro_rules! truncates {
 truncates!(ClientName);
 truncates!(Description);
 
+/// At most `most` characters of any text, on one line and as it reads: control characters, and those that are not seen
+/// or turn a text around, become spaces, and what a browser could take for markup becomes something else.
+pub(crate) fn printable(text: &str, most: usize) -> String {
+    let harmless = |c| match c {
+        '<' => '\u{2039}',
+        '>' => '\u{203a}',
+        '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' => ' ',
+        _ if breaks_a_line(c) => ' ',
+        _ => c,
+    };
+    text.chars().map(harmless).take(most).collect()
+}
+
 /// A sentence that may be shown to Konnect's administrator: at most 200 printable characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sentence(Box<str>);
 
 impl Sentence {
-    /// Makes one of any text: control characters become spaces, what is beyond 200 characters goes.
+    /// Makes one of any text: control and invisible characters become spaces, angle brackets others of their kind, and
+    /// what is beyond 200 characters goes.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let clean: String = text
-            .chars()
-            .map(|c| if breaks_a_line(c) { ' ' } else { c })
-            .take(200)
-            .collect();
-        Self(clean.into())
+        Self(printable(text, 200).into())
     }
 
     /// The text.
@@ -181,6 +193,7 @@ mod tests {
     #[test]
     fn a_sentence_is_short_and_has_one_line() {
         assert_eq!(Sentence::new("a\r\nb\u{1b}[31m").as_str(), "a  b [31m");
+        assert_eq!(Sentence::new("<b>\u{202e}x").as_str(), "‹b› x");
         assert_eq!(
             Sentence::new(&"é".repeat(300)).as_str().chars().count(),
             200

@@ -11,6 +11,8 @@ use http::Uri;
 use tokio::time::{Instant, timeout};
 use tower::Service;
 
+use crate::fault::root_cause;
+
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// From a name to a connection that can be written to.
@@ -89,13 +91,4 @@ where
             Err(error)
         })
     }
-}
-
-/// What an operator can do something about (`Connection refused`); each layer above repeats it in words of its own.
-pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

@@ -25,10 +25,9 @@ use tonic::{Request, Response, Status};
 
 pub use self::address::ConnectorAddress;
 use self::channels::{Channels, InFlight};
-use self::connect::root_cause;
 use self::described::Described;
 use crate::connector::Connector;
-use crate::fault::{Fault, FaultKind, Reason};
+use crate::fault::{Fault, FaultKind, Reason, root_cause};
 use crate::model::{
     Abort, AbortTarget, AddedSecret, Adjustment, Call, ClientId, ClientUpdate, ConnectorInfo,
     CreatedClient, Deadline, Deletion, Finding, Malformed, ManagedClients, NewClient, OperationId,

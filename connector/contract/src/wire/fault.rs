@@ -8,8 +8,8 @@ use prost_types::Any;
 use tonic::{Code, Status};
 use tonic_types::pb;
 
-use crate::fault::{Fault, FaultKind, Outcome, Reason, Violation};
-use crate::model::{Field, Malformed};
+use crate::fault::{Fault, FaultKind, Outcome, Reason, Violation, root_cause};
+use crate::model::{Field, Malformed, printable};
 
 /// The domain of every `ErrorInfo`; a status without it was not made by a connector.
 const DOMAIN: &str = "dcr.connector.v1";
@@ -19,6 +19,8 @@ const CORRELATION: &str = "idp_correlation_id";
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A status travels in HTTP/2 trailers, which peers limit to 16 KiB.
 const MOST_VIOLATIONS: usize = 20;
+/// In characters; for the log.
+const LONGEST_MESSAGE: usize = 500;
 
 fn code(kind: &FaultKind) -> Code {
     match kind {
@@ -90,7 +92,7 @@ pub(crate) fn to_status(fault: &Fault) -> Status {
         };
         details.push(any("google.rpc.LocalizedMessage", &message));
     }
-    let message: String = fault.to_string().chars().take(500).collect();
+    let message: String = fault.to_string().chars().take(LONGEST_MESSAGE).collect();
     let status = pb::Status {
         code: code(fault.kind()) as i32,
         message: message.clone(),
@@ -153,6 +155,7 @@ fn details(status: &Status) -> Details {
             found.violations = bad
                 .field_violations
                 .into_iter()
+                .take(MOST_VIOLATIONS)
                 .map(violation_from_proto)
                 .collect();
         } else if name == "google.rpc.RetryInfo" {
@@ -176,16 +179,11 @@ fn details(status: &Status) -> Details {
 /// Reads a status that a connector, or something on the way to it, answered to a call that it may have begun.
 pub(crate) fn from_status(status: &Status) -> Fault {
     let found = details(status);
-    let message = format!(
-        "the connector answered {:?}: {}",
-        status.code(),
-        status.message()
-    );
     if !found.ours {
-        // A proxy's, a mesh's, or tonic's own.
-        let message = "the call to the connector ended without an answer of its own";
-        return Fault::new(FaultKind::TimedOut, message).because(status.clone());
+        return not_from_a_connector(status);
     }
+    let said = printable(status.message(), LONGEST_MESSAGE);
+    let message = format!("the connector answered {:?}: {said}", status.code());
     let kind = match status.code() {
         Code::InvalidArgument => FaultKind::Invalid(found.violations),
         Code::NotFound => FaultKind::NotFound,
@@ -216,6 +214,19 @@ pub(crate) fn from_status(status: &Status) -> Fault {
     }
     // A mutation whose outcome was not told may have been done.
     fault.outcome(found.outcome.unwrap_or(Outcome::Unknown))
+}
+
+/// A proxy's or a mesh's status, or tonic's own.
+fn not_from_a_connector(status: &Status) -> Fault {
+    let cause = printable(&root_cause(status), LONGEST_MESSAGE);
+    // Tonic says this of an answer beyond the limit, and of nothing else.
+    let fault = if status.code() == Code::OutOfRange {
+        Fault::internal("the connector's answer breaks the contract")
+    } else {
+        let message = "the call to the connector ended without an answer of its own";
+        Fault::new(FaultKind::TimedOut, message)
+    };
+    fault.because(cause)
 }
 
 #[cfg(test)]
@@ -281,6 +292,24 @@ mod tests {
             let back = from_status(&Status::new(code, "from a mesh"));
             assert_eq!(back.kind(), &FaultKind::TimedOut, "{code:?}");
             assert_eq!(back.done(), Outcome::Unknown);
+        }
+    }
+
+    #[test]
+    fn an_answer_beyond_the_limit_is_no_lost_answer() {
+        let back = from_status(&Status::out_of_range("too large"));
+        assert_eq!(back.kind(), &FaultKind::Internal);
+        assert_eq!(back.done(), Outcome::Unknown);
+    }
+
+    #[test]
+    fn what_a_status_says_is_cut_and_cannot_forge_a_line_of_the_log() {
+        let long = format!("a\r\n{{\"level\":\"INFO\"}}{}", "x".repeat(5_000));
+        let ours = to_status(&Fault::internal(long.clone()));
+        for status in [ours, Status::unavailable(long)] {
+            let text = from_status(&status).to_string();
+            assert!(text.len() < 700, "{text}");
+            assert!(!text.contains(['\r', '\n']), "{text}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Secrets: rotate, list, add, remove.
 
+use std::collections::BTreeSet;
+
 use dcr_proto::v1;
 
 use super::client::{optional_secret_id, secret_from_proto, secret_to_proto};
@@ -128,7 +130,16 @@ pub(crate) fn listed_from_proto(
             expires_at: time_from_proto(s.expires_at).map_err(wrong("expires_at"))?,
         })
     };
-    answer.secrets.into_iter().map(secret).collect()
+    let secrets: Vec<_> = answer
+        .secrets
+        .into_iter()
+        .map(secret)
+        .collect::<Result<_, _>>()?;
+    let ids: BTreeSet<_> = secrets.iter().map(|s| s.secret_id.as_str()).collect();
+    if ids.len() < secrets.len() {
+        return Err(wrong("secret_id")(Malformed::new("must not occur twice")));
+    }
+    Ok(secrets)
 }
 
 pub(crate) fn add_to_proto(
