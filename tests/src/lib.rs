@@ -15,6 +15,7 @@ pub mod bridge;
 pub mod folder;
 pub mod http;
 pub mod konnect;
+pub mod managed;
 pub mod mishap;
 pub mod planted;
 pub mod process;

@@ -7,6 +7,7 @@ mod api;
 mod check;
 mod config;
 mod grants;
+mod list;
 mod map;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ use jiff::Timestamp;
 use crate::api::{Api, Assigned};
 use crate::config::{Grant, MissingScopes};
 use crate::grants::{Absent, Change};
+use crate::list::Place;
 use crate::map::Before;
 
 /// The most clients that are read at once.
@@ -327,22 +329,22 @@ impl Idp for Keycloak {
         installation: &Installation,
         page: &Page,
     ) -> Result<ManagedClients, Fault> {
-        let first = page.token.as_deref().map_or(Ok(0), str::parse::<usize>);
-        let first = first.map_err(|_| {
-            let rule = Malformed::new("must be what the page before gave");
-            Fault::invalid(vec![fault::Violation::new(Field::Page, &rule)])
-        })?;
+        let place = page
+            .token
+            .as_deref()
+            .map_or(Ok(Place::default()), Place::parse);
+        let place = place
+            .map_err(|rule| Fault::invalid(vec![fault::Violation::new(Field::Page, &rule)]))?;
         // A client can take 3 KB, and an answer may have 1 MiB.
         let size = usize::from(page.size).min(LARGEST_PAGE);
-        // By attribute Keycloak searches only where it was told to at its start, so all clients are looked at.
-        let clients = self.api.list(deadline, first, size).await?;
-        let next = (clients.len() == size).then(|| (first + size).to_string());
+        let listed = list::after(&self.api, deadline, place, size).await?;
         let installation = installation.as_str();
         Ok(ManagedClients {
-            // Pages are counted, not cut at a client: when one vanishes meanwhile, another is skipped.
-            complete: first == 0 && next.is_none(),
-            next,
-            clients: clients
+            complete: listed.complete,
+            next: listed.next.map(|place| place.to_string()),
+            // By attribute Keycloak searches only where it was told to at its start, so all clients are looked at.
+            clients: listed
+                .clients
                 .into_iter()
                 .filter_map(|client| map::managed(client, installation))
                 .collect(),

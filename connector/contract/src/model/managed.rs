@@ -44,7 +44,8 @@ pub struct ManagedClients {
     pub clients: Vec<ManagedClient>,
     /// What asks for the next page; `None`: this was the last.
     pub next: Option<String>,
-    /// Whether the pages so far hold all there is.
+    /// On the last page: whether the pages together hold every client that was there from the first page to the last,
+    /// each once. Before that it says nothing.
     pub complete: bool,
 }
 

@@ -8,7 +8,11 @@ use dcr_tests::konnect::merge;
 use dcr_tests::{Answer, Http};
 use http::{Method, Request};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
+
+/// How long a token is used; it lives for a minute.
+const TOKEN_USE: Duration = Duration::from_secs(30);
 
 /// An administrator of one realm.
 pub(crate) struct Admin {
@@ -16,6 +20,7 @@ pub(crate) struct Admin {
     realm: String,
     user: String,
     password: String,
+    token: Mutex<Option<(String, Instant)>>,
     http: Http,
 }
 
@@ -27,12 +32,25 @@ impl Admin {
             realm,
             user,
             password,
+            token: Mutex::default(),
             http: Http::new(),
         }
     }
 
-    /// A new token for each use: they live for a minute only.
+    /// A token that lives long enough for a call.
     async fn token(&self) -> String {
+        let mut kept = self.token.lock().await;
+        match &*kept {
+            Some((token, until)) if *until > Instant::now() => token.clone(),
+            _ => {
+                let until = Instant::now() + TOKEN_USE;
+                let token = self.new_token().await;
+                kept.insert((token, until)).0.clone()
+            }
+        }
+    }
+
+    async fn new_token(&self) -> String {
         let form = format!(
             "grant_type=password&client_id=admin-cli&username={}&password={}",
             encoded(&self.user),

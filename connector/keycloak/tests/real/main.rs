@@ -13,6 +13,7 @@ mod check;
 mod faults;
 mod hooks;
 mod life;
+mod listing;
 mod ownership;
 mod scopes;
 mod world;
@@ -106,6 +107,10 @@ fn scenarios(setup: &'static Setup) -> Vec<Scenario> {
             konnect_verifies
             authorization_code_without_a_redirect_uri_creates
             calls_at_once_leave_a_client_whole;
+        listing:
+            who_stays_is_listed_once_while_others_come_and_go
+            a_crowd_that_comes_or_goes_loses_no_place
+            a_lost_place_is_told;
         scopes:
             a_requested_scope_is_there_when_asked_for
             a_missing_scope_is_refused

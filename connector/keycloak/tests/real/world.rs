@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use dcr_tests::konnect::application;
@@ -103,6 +104,11 @@ impl World {
     /// Konnect, at the provider `two`.
     pub(crate) fn konnect_two(&self) -> &Konnect {
         &self.konnects[1]
+    }
+
+    /// Where the connector serves gRPC.
+    pub(crate) fn connector(&self) -> SocketAddr {
+        self.connector.address
     }
 
     /// A client of the provider `one`: its id and its secret.
