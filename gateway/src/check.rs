@@ -211,6 +211,7 @@ mod tests {
             connector: ConnectorAddress::parse("http://127.0.0.1:9").unwrap(),
             api_keys: expiries.iter().copied().map(key).collect(),
             limits: crate::Limits::default(),
+            konnect: None,
         }
     }
 

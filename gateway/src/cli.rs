@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -14,7 +15,7 @@ use secrecy::ExposeSecret;
 
 use crate::guard::Protections;
 use crate::keys::{self, KeyHash};
-use crate::{check, serve};
+use crate::{check, orphans, serve};
 
 /// Kong Konnect's HTTP DCR bridge: Konnect's calls in, the calls of your identity providers' connectors out.
 #[derive(Debug, Parser)]
@@ -41,6 +42,9 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         config: PathBuf,
     },
+    /// Compares the identity providers' clients with Konnect's applications and lists who is without the other; changes
+    /// nothing. Exit code 3 when somebody is, 1 when a provider could not be compared, whatever the others showed.
+    Orphans(orphans::Options),
     /// Runs the whole bridge in one process, with an identity provider of its own: to try it out. Nothing is kept.
     #[cfg(feature = "dev")]
     Dev(crate::dev::Options),
@@ -52,6 +56,9 @@ enum Command {
     /// Makes an API key for Konnect and the line that admits it. The key is shown once and kept nowhere.
     NewKey,
 }
+
+/// The exit code of `orphans` when all was compared and somebody is without the other.
+const FOUND: u8 = 3;
 
 /// Runs the command that the process was started with.
 #[must_use]
@@ -82,6 +89,29 @@ pub fn run_with(
             }
             Ok(())
         }),
+        Command::Orphans(options) => {
+            let found = Cell::new(false);
+            let code = process::run(async |_| {
+                let report = orphans::orphans(&options)
+                    .await
+                    .map_err(|e| Failure::new(&e))?;
+                if options.json {
+                    print(&report.json())?;
+                } else {
+                    print(&report)?;
+                }
+                if !report.is_whole() {
+                    return Err(Failure::new(&"not every provider was compared: see above"));
+                }
+                found.set(report.has_findings());
+                Ok(())
+            });
+            if found.get() {
+                ExitCode::from(FOUND)
+            } else {
+                code
+            }
+        }
         #[cfg(feature = "dev")]
         Command::Dev(options) => process::run(async |shutdown: Shutdown| {
             crate::dev::dev(&options, &shutdown)

@@ -108,6 +108,7 @@ pub(crate) async fn dev(options: &Options, shutdown: &Shutdown) -> Result<(), De
                 rate: Rate::per_second(1_000_000, 1_000_000),
                 ..Limits::default()
             },
+            konnect: None,
         }],
     };
     // The sockets are open: whoever calls now is answered as soon as the servers run.

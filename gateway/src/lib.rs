@@ -2,7 +2,7 @@
 //!
 //! A call goes `routes` (whose is it, what does it ask) → `konnect` (its body, as the model) → `guard` (no client
 //! orphaned) → the provider's connector, and back; what fails becomes text in `reply`. [`serve_on`] runs a whole
-//! gateway on given sockets, [`router`] is the same without sockets.
+//! gateway on given sockets, [`router`] is the same without sockets. `orphans` asks both sides who is without the other.
 
 pub mod check;
 pub mod config;
@@ -17,6 +17,7 @@ mod keys;
 mod konnect;
 mod limits;
 mod metrics;
+mod orphans;
 mod path;
 mod providers;
 mod record;

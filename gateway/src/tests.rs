@@ -24,7 +24,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower::ServiceExt;
 
 use crate::keys::HEADER;
-use crate::{ApiKey, Config, KeyHash, Limits, Protections, ProviderConfig, ProviderPath, router};
+use crate::{
+    ApiKey, Config, KeyHash, Limits, Protections, ProviderConfig, ProviderPath, Rate, router,
+};
 
 const KEY: &str = "key_of_the_first_provider";
 const OTHER_KEY: &str = "key_of_the_second_provider";
@@ -228,7 +230,11 @@ impl Bridge {
                 hash: KeyHash::of(key.as_bytes()),
                 expires_at: None,
             }],
-            limits: Limits::default(),
+            limits: Limits {
+                rate: Rate::per_second(1_000_000, 1_000_000),
+                ..Limits::default()
+            },
+            konnect: None,
         };
         let config = Config {
             installation: Installation::parse("test").unwrap(),

@@ -6,6 +6,7 @@
 mod claims;
 mod folder;
 mod gateway;
+mod konnect;
 mod limits;
 mod provider;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 
 use self::claims::{Files, settle};
 use self::folder::Folder;
+pub use self::konnect::{Konnect, KonnectApi};
 use crate::keys::ApiKey;
 use crate::limits::{Limits, Rate};
 use crate::providers::ProviderPath;
@@ -60,6 +62,8 @@ pub struct ProviderConfig {
     pub api_keys: Vec<ApiKey>,
     /// How much it may be asked.
     pub limits: Limits,
+    /// Where in Konnect its applications are; only `orphans` needs to know.
+    pub konnect: Option<Konnect>,
 }
 
 /// A configuration, and what of the directory is not in it.

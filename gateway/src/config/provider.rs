@@ -8,7 +8,7 @@ use dcr_runtime::config::{Located, Problems, load};
 use serde::Deserialize;
 
 use super::limits::{Brake, LimitMembers, PerSecond};
-use super::{ProviderConfig, parsed, required, time};
+use super::{ProviderConfig, konnect, parsed, required, time};
 use crate::keys::{ApiKey, KeyHash};
 use crate::providers::ProviderPath;
 
@@ -26,6 +26,7 @@ struct ProviderFile {
     alarm_per_hour: Option<u32>,
     brake: Option<Brake>,
     organizations: Option<Vec<Located<String>>>,
+    konnect: Option<konnect::Section>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +78,7 @@ pub(super) fn provider(file: &Path) -> Result<ProviderConfig, Problems> {
         organizations: read.organizations,
     };
     let limits = limits.judged(&mut problems);
+    let konnect = read.konnect.and_then(|section| section.read(&mut problems));
     match (id, path, connector) {
         (Some(id), Some(path), Some(connector)) => problems.or(ProviderConfig {
             id,
@@ -84,6 +86,7 @@ pub(super) fn provider(file: &Path) -> Result<ProviderConfig, Problems> {
             connector,
             api_keys,
             limits,
+            konnect,
         }),
         _ => Err(problems),
     }
