@@ -99,13 +99,12 @@ pub(crate) async fn after(
         place.passed = passed;
         found = look(api, deadline, &place, size).await?;
     }
-    let (passed, mut clients) = match found {
-        Some(found) => found,
-        None => {
-            place.lost = true;
-            let clients = api.list(deadline, place.passed, size).await?;
-            (place.passed, clients)
-        }
+    let (passed, mut clients) = if let Some(found) = found {
+        found
+    } else {
+        place.lost = true;
+        let clients = api.list(deadline, place.passed, size).await?;
+        (place.passed, clients)
     };
     clients.truncate(size);
     // Keycloak leaves out of a page what vanishes while it is read: a short page is not the last, an empty one is.
