@@ -13,6 +13,7 @@
 
 pub mod bridge;
 pub mod folder;
+pub mod hostile;
 pub mod http;
 pub mod konnect;
 pub mod managed;

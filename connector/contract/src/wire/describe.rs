@@ -2,7 +2,7 @@
 
 use dcr_proto::v1;
 
-use super::broken;
+use super::{broken, duration_from_proto};
 use crate::fault::Fault;
 use crate::model::{Capability, ConnectorInfo, Finding, Malformed, ProviderId, Severity};
 
@@ -42,10 +42,7 @@ pub(crate) fn info_from_proto(info: v1::DescribeConnectorResponse) -> Result<Con
         let rule = Malformed::new("must be at most 64 printable characters");
         return Err(broken(RPC, "version", &rule));
     }
-    let settle_after = info
-        .settle_after
-        .and_then(|d| std::time::Duration::try_from(d).ok());
-    let settle_after = settle_after
+    let settle_after = duration_from_proto(info.settle_after)
         .ok_or_else(|| broken(RPC, "settle_after", &Malformed::new("must be a duration")))?;
     let known = |c: v1::Capability| {
         CAPABILITIES

@@ -8,6 +8,7 @@ use prost_types::Any;
 use tonic::{Code, Status};
 use tonic_types::pb;
 
+use super::duration_from_proto;
 use crate::fault::{Fault, FaultKind, Outcome, Reason, Violation, root_cause};
 use crate::model::{Field, Malformed, printable};
 
@@ -118,11 +119,20 @@ fn violation_from_proto(violation: pb::bad_request::FieldViolation) -> Violation
         Some((name, rest)) => (name, rest.trim_end_matches(']').parse().ok()),
         None => (violation.field.as_str(), None),
     };
-    let rule = Malformed::new(violation.description);
+    let rule = if is_harmless(&violation.description) {
+        Malformed::new(violation.description)
+    } else {
+        Malformed::new("is not accepted")
+    };
     Violation {
         index,
         ..Violation::new(Field::from_name(name), &rule)
     }
+}
+
+/// Whether a text may travel to Konnect: no sentence of the contract's leads anywhere.
+fn is_harmless(text: &str) -> bool {
+    !text.contains("://")
 }
 
 /// The details of ours in a status.
@@ -160,10 +170,14 @@ fn details(status: &Status) -> Details {
                 .collect();
         } else if name == "google.rpc.RetryInfo" {
             let info = pb::RetryInfo::decode(bytes).unwrap_or_default();
-            let wait = info.retry_delay.and_then(|d| Duration::try_from(d).ok());
+            let wait = duration_from_proto(info.retry_delay);
             found.after = wait.map(|w| w.min(LONGEST_WAIT));
         } else if name == "google.rpc.LocalizedMessage" {
-            found.sentence = pb::LocalizedMessage::decode(bytes).ok().map(|m| m.message);
+            let message = pb::LocalizedMessage::decode(bytes)
+                .unwrap_or_default()
+                .message;
+            let usable = !message.trim().is_empty() && is_harmless(&message);
+            found.sentence = usable.then_some(message);
         } else if name == OUTCOME_DETAIL {
             let detail = v1::OutcomeDetail::decode(bytes).unwrap_or_default();
             found.outcome = match detail.outcome() {

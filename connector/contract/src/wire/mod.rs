@@ -10,6 +10,8 @@ pub(crate) mod managed;
 pub(crate) mod registration;
 pub(crate) mod secret;
 
+use std::time::Duration;
+
 use dcr_proto::v1;
 use jiff::Timestamp;
 
@@ -139,4 +141,12 @@ fn time_from_proto(time: Option<prost_types::Timestamp>) -> Result<Option<Timest
     time.map(|t| Timestamp::new(t.seconds, t.nanos))
         .transpose()
         .map_err(|_| Malformed::new("must be a time between the years 1 and 9999"))
+}
+
+/// `None` for what is no length of time. prost's own conversion panics on some of these.
+fn duration_from_proto(duration: Option<prost_types::Duration>) -> Option<Duration> {
+    let duration = duration?;
+    let seconds = u64::try_from(duration.seconds).ok()?;
+    let nanos = u32::try_from(duration.nanos).ok()?;
+    Duration::from_secs(seconds).checked_add(Duration::from_nanos(nanos.into()))
 }
