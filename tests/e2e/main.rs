@@ -22,6 +22,7 @@ mod hostile_ids;
 mod hostile_statuses;
 mod keys;
 mod operations;
+mod orphans;
 mod probes;
 mod providers;
 mod reading;

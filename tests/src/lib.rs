@@ -17,6 +17,7 @@ pub mod hostile;
 pub mod http;
 pub mod konnect;
 pub mod managed;
+pub mod management;
 pub mod mishap;
 pub mod planted;
 pub mod process;
