@@ -43,7 +43,9 @@ impl Provider {
         }
     }
 
-    fn yaml(&self) -> String {
+    /// The provider's file.
+    #[must_use]
+    pub fn yaml(&self) -> String {
         let Self {
             id,
             connector,

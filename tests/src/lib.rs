@@ -27,6 +27,7 @@ pub mod schema;
 pub mod small_idp;
 pub mod stand_in;
 pub mod token;
+pub mod without;
 
 mod bodies;
 mod rules;

@@ -51,7 +51,8 @@ impl Gate {
     }
 }
 
-pub(crate) type Body = BoxBody<Bytes, io::Error>;
+/// The body of an answer that may end too early.
+pub type Body = BoxBody<Bytes, io::Error>;
 
 /// Whether a header is between two neighbours only.
 pub(crate) fn is_of_one_connection(name: &str) -> bool {
@@ -62,7 +63,8 @@ pub(crate) fn is_of_one_connection(name: &str) -> bool {
 }
 
 /// The answer as it is.
-pub(crate) fn respond(answer: Answer) -> Response<Body> {
+#[must_use]
+pub fn respond(answer: Answer) -> Response<Body> {
     let body = Full::new(answer.body)
         .map_err(|never| match never {})
         .boxed();
@@ -70,7 +72,8 @@ pub(crate) fn respond(answer: Answer) -> Response<Body> {
 }
 
 /// The head of an answer, half of its body, and then the end of the connection.
-pub(crate) fn half(answer: &Answer) -> Response<Body> {
+#[must_use]
+pub fn half(answer: &Answer) -> Response<Body> {
     let half = answer.body.slice(..answer.body.len() / 2);
     let mut response = with_head(answer.status, &answer.headers, Half::Unsent(half).boxed());
     response

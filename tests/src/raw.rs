@@ -81,7 +81,8 @@ pub async fn exchange(to: &str, request: &[u8]) -> Result<Answer, String> {
 }
 
 /// An answer, once all of it is there.
-fn parse(read: &[u8], closed: bool) -> Option<Answer> {
+#[must_use]
+pub fn parse(read: &[u8], closed: bool) -> Option<Answer> {
     let end = read.windows(4).position(|window| window == b"\r\n\r\n")?;
     let (head, body) = read.split_at_checked(end + 4)?;
     let head = std::str::from_utf8(head).ok()?;

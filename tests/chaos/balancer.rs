@@ -1,0 +1,216 @@
+//! The one address of the connector's replicas, as a Kubernetes Service is one: each connection goes to one of them.
+//! Loses, cuts and doubles single requests on the way.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http2::SendRequest;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::plan::{ConnectorHop, Levels};
+
+type Body = BoxBody<Bytes, hyper::Error>;
+type Sender = SendRequest<Full<Bytes>>;
+
+/// What came of the requests that got through twice.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Resent {
+    /// How many there were.
+    pub(crate) count: usize,
+    /// How many of them succeeded twice.
+    pub(crate) succeeded_twice: usize,
+    /// How often one of the two was refused with ALREADY_EXISTS.
+    pub(crate) conflicts: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Balancer {
+    replicas: Vec<SocketAddr>,
+    next: AtomicUsize,
+    requests: AtomicUsize,
+    seed: u64,
+    levels: Levels,
+    resent: Mutex<Resent>,
+}
+
+impl Balancer {
+    pub(crate) fn new(replicas: Vec<SocketAddr>, seed: u64, levels: Levels) -> Self {
+        Self {
+            replicas,
+            next: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            seed,
+            levels,
+            resent: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn resent(&self) -> Resent {
+        *self.resent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            connections.spawn(Arc::clone(&self).connection(stream));
+            while connections.try_join_next().is_some() {}
+        }
+    }
+
+    /// A connection to the next replica that lives; there is none for a while when all were killed.
+    async fn replica(&self) -> Option<TcpStream> {
+        for _ in &self.replicas {
+            let next = self.next.fetch_add(1, Ordering::SeqCst);
+            let replica = self.replicas.get(next % self.replicas.len())?;
+            if let Ok(stream) = TcpStream::connect(replica).await {
+                let _ = stream.set_nodelay(true);
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream) {
+        let Some(replica) = self.replica().await else {
+            return;
+        };
+        let io = TokioIo::new(replica);
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+        let Ok((sender, upstream)) = handshake.await else {
+            return;
+        };
+        let cut = Arc::new(Notify::new());
+        let service = service_fn(|request| {
+            let (balancer, sender, cut) = (Arc::clone(&self), sender.clone(), Arc::clone(&cut));
+            balancer.forward(request, sender, cut)
+        });
+        let downstream = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), service);
+        // Whichever ends first ends the other: both are dropped here.
+        tokio::select! {
+            _ = upstream => {}
+            _ = downstream => {}
+            () = cut.notified() => {}
+        }
+    }
+
+    async fn forward(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        sender: Sender,
+        cut: Arc<Notify>,
+    ) -> Result<Response<Body>, hyper::Error> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let hop = self.hop(head.uri.path(), &body);
+        let request = || {
+            let mut request = Request::new(Full::new(body.clone()));
+            *request.method_mut() = head.method.clone();
+            *request.uri_mut() = head.uri.clone();
+            *request.headers_mut() = head.headers.clone();
+            request
+        };
+        let mut first = sender.clone();
+        match hop {
+            ConnectorHop::Whole => {
+                let answer = first.send_request(request()).await?;
+                return Ok(answer.map(http_body_util::BodyExt::boxed));
+            }
+            ConnectorHop::CutBefore => cut.notify_one(),
+            ConnectorHop::CutAfter => {
+                let _ = whole(first.send_request(request()).await?).await;
+                cut.notify_one();
+            }
+            ConnectorHop::Swallowed => {}
+            ConnectorHop::LostAnswer => {
+                let _ = whole(first.send_request(request()).await?).await;
+            }
+            ConnectorHop::Twice { second } => {
+                let mut other = sender;
+                let one = async { whole(first.send_request(request()).await?).await };
+                let two = async {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    whole(other.send_request(request()).await?).await
+                };
+                let (one, two) = tokio::join!(one, two);
+                let (one, two) = (one?, two?);
+                self.count(&[&one, &two]);
+                return Ok(again(if second { two } else { one }));
+            }
+        }
+        // Until the caller gives up.
+        std::future::pending().await
+    }
+
+    fn hop(&self, path: &str, body: &[u8]) -> ConnectorHop {
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        let creates = path.ends_with("/CreateClient");
+        // A create is known by the name of its client, which stands in the message as it is.
+        let name = creates.then(|| {
+            let begin = body.windows(6).position(|text| text == b"chaos-")?;
+            std::str::from_utf8(body.get(begin..begin + 12)?).ok()
+        });
+        let key = match name.flatten() {
+            Some(name) => name.to_owned(),
+            None => format!("{path}/{number}"),
+        };
+        ConnectorHop::draw(self.seed, self.levels, &key, creates)
+    }
+
+    fn count(&self, answers: &[&Whole]) {
+        let statuses: Vec<_> = answers.iter().map(|answer| answer.grpc_status()).collect();
+        let how_many = |status: &str| statuses.iter().filter(|s| s.as_str() == status).count();
+        let mut resent = self.resent.lock().unwrap_or_else(PoisonError::into_inner);
+        resent.count += 1;
+        resent.succeeded_twice += usize::from(how_many("0") == 2);
+        resent.conflicts += how_many("6");
+    }
+}
+
+/// An answer that was read to its end.
+struct Whole {
+    head: http::response::Parts,
+    body: Bytes,
+    trailers: Option<HeaderMap>,
+}
+
+impl Whole {
+    fn grpc_status(&self) -> String {
+        let trailers = self.trailers.as_ref().unwrap_or(&self.head.headers);
+        let status = trailers.get("grpc-status").and_then(|v| v.to_str().ok());
+        status.unwrap_or_default().to_owned()
+    }
+}
+
+async fn whole(answer: Response<Incoming>) -> Result<Whole, hyper::Error> {
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await?;
+    let trailers = body.trailers().cloned();
+    Ok(Whole {
+        head,
+        body: body.to_bytes(),
+        trailers,
+    })
+}
+
+fn again(answer: Whole) -> Response<Body> {
+    let data = (!answer.body.is_empty()).then(|| Ok(Frame::data(answer.body)));
+    let trailers = answer
+        .trailers
+        .map(|trailers| Ok(Frame::trailers(trailers)));
+    let frames: Vec<_> = data.into_iter().chain(trailers).collect();
+    let body = StreamBody::new(tokio_stream::iter(frames));
+    Response::from_parts(answer.head, BoxBody::new(body))
+}

@@ -1,0 +1,422 @@
+//! From a request to its answer, through what goes wrong on the way.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dcr_tests::http::Answer;
+use dcr_tests::mishap::{Body, half, respond};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::journal::{Call, Client, Event, Secret};
+use crate::mishaps::{Mishap, draw};
+use crate::table::{NewClient, Patch, Refusal, Table};
+
+pub(crate) struct Idp {
+    table: Mutex<Table>,
+    /// Secrets of the admin API by client id.
+    credentials: HashMap<String, String>,
+    /// Whose an access token is.
+    tokens: Mutex<HashMap<String, String>>,
+    seed: u64,
+    mishaps: u32,
+    /// How many requests are not done with, whether or not their caller still waits.
+    pending: AtomicUsize,
+}
+
+/// A request that was understood.
+enum Asked {
+    Get,
+    Secrets,
+    Create(NewClient),
+    Patch(Patch),
+    Delete,
+    Rotate,
+    Add,
+    Remove(String),
+}
+
+impl Asked {
+    fn call(&self) -> Call {
+        match self {
+            Self::Get => Call::Get,
+            Self::Secrets => Call::Secrets,
+            Self::Create(_) => Call::Create,
+            Self::Patch(_) => Call::Patch,
+            Self::Delete => Call::Delete,
+            Self::Rotate => Call::Rotate,
+            Self::Add => Call::Add,
+            Self::Remove(_) => Call::Remove,
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+impl Idp {
+    pub(crate) fn open(
+        journal: &Path,
+        credentials: &str,
+        seed: u64,
+        mishaps: u32,
+    ) -> io::Result<Self> {
+        let pair = |line: &str| {
+            let (id, secret) = line.split_once(' ')?;
+            Some((id.to_owned(), secret.to_owned()))
+        };
+        Ok(Self {
+            table: Mutex::new(Table::open(journal)?),
+            credentials: credentials.lines().filter_map(pair).collect(),
+            tokens: Mutex::default(),
+            seed,
+            mishaps,
+            pending: AtomicUsize::new(0),
+        })
+    }
+
+    /// Answers a request, or cuts its connection.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what was asked for is done also when the caller has gone"
+    )]
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> io::Result<Response<Body>> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let path = head.uri.path().to_owned();
+        match (&head.method, path.as_str()) {
+            (&Method::GET, "/pending") => {
+                let pending = self.pending.load(Ordering::SeqCst);
+                return Ok(respond(json_answer(200, &json!({ "pending": pending }))));
+            }
+            (&Method::POST, "/token") => {
+                let answer = self.token(&head.headers, &body);
+                return Ok(respond(answer.unwrap_or_else(refused)));
+            }
+            _ => {}
+        }
+        let read = |idp: &Self| {
+            let by = idp.admin(&head.headers)?;
+            if head.uri.query().is_some() {
+                return Err((400, "invalid_request"));
+            }
+            let (asked, id) = understood(&head.method, &path, &head.headers, &body)?;
+            Ok((by, asked, id))
+        };
+        let (by, asked, id) = match read(&self) {
+            Ok(read) => read,
+            Err(refusal) => return Ok(respond(refused(refusal))),
+        };
+        self.pending.fetch_add(1, Ordering::SeqCst);
+        let task = tokio::spawn(async move {
+            let done = Arc::clone(&self).spoiled(&by, asked, &id).await;
+            self.pending.fetch_sub(1, Ordering::SeqCst);
+            done
+        });
+        task.await?
+    }
+
+    async fn spoiled(
+        self: Arc<Self>,
+        by: &str,
+        asked: Asked,
+        id: &str,
+    ) -> io::Result<Response<Body>> {
+        let call = asked.call();
+        let mishap = {
+            let mut table = self.table();
+            let name = match &asked {
+                Asked::Create(new) => new.name.clone(),
+                _ => table
+                    .get(id)
+                    .map_or_else(|_| id.to_owned(), |client| client.name.clone()),
+            };
+            let nth = table.count(&name, call);
+            let mishap = draw(self.seed, self.mishaps, call, &name, nth);
+            let arrived = Event::Arrived {
+                call,
+                client_id: id.to_owned(),
+                mishap: mishap.as_ref().map(|mishap| format!("{mishap:?}")),
+            };
+            table.note(by, arrived);
+            mishap
+        };
+        let cut = || Err(io::ErrorKind::ConnectionAborted.into());
+        match mishap {
+            None => Ok(respond(self.done(by, asked, id))),
+            Some(Mishap::Slow(time)) => {
+                sleep(time).await;
+                Ok(respond(self.done(by, asked, id)))
+            }
+            Some(Mishap::CutThenCommit(time)) => {
+                self.late(time, by, asked, id);
+                cut()
+            }
+            Some(Mishap::Hang) => {
+                let _ = self.do_it(by, asked, id);
+                self.pending.fetch_sub(1, Ordering::SeqCst);
+                // Longer than anybody waits.
+                sleep(Duration::from_secs(90)).await;
+                self.pending.fetch_add(1, Ordering::SeqCst);
+                cut()
+            }
+            Some(Mishap::CutBefore) => cut(),
+            Some(Mishap::CutAfter) => {
+                let _ = self.do_it(by, asked, id);
+                cut()
+            }
+            Some(Mishap::HalfAnAnswer) => Ok(half(&self.do_it(by, asked, id))),
+            Some(Mishap::Throttled(retry_after)) => {
+                let mut answer = refused((429, "slow_down"));
+                if let Some(text) = retry_after {
+                    let value = HeaderValue::from_static(text);
+                    answer.headers.insert("retry-after", value);
+                }
+                self.answered(by, call, id, &answer);
+                Ok(respond(answer))
+            }
+            Some(Mishap::FailedAfter) => {
+                let _ = self.do_it(by, asked, id);
+                let answer = refused((500, "server_error"));
+                self.answered(by, call, id, &answer);
+                Ok(respond(answer))
+            }
+            Some(Mishap::UnavailableBefore) => {
+                let answer = refused((503, "temporarily_unavailable"));
+                self.answered(by, call, id, &answer);
+                Ok(respond(answer))
+            }
+            Some(Mishap::Squatted) => {
+                if let Asked::Create(new) = &asked {
+                    self.table().squat(new);
+                }
+                cut()
+            }
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what was asked for is done also when the caller has gone"
+    )]
+    fn late(self: &Arc<Self>, time: Duration, by: &str, asked: Asked, id: &str) {
+        let (idp, by, id) = (Arc::clone(self), by.to_owned(), id.to_owned());
+        self.pending.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            sleep(time).await;
+            let _ = idp.do_it(&by, asked, &id);
+            idp.pending.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+
+    /// Does what was asked for, notes the answer and gives it.
+    fn done(&self, by: &str, asked: Asked, id: &str) -> Answer {
+        let call = asked.call();
+        let answer = self.do_it(by, asked, id);
+        self.answered(by, call, id, &answer);
+        answer
+    }
+
+    fn answered(&self, by: &str, call: Call, id: &str, answer: &Answer) {
+        let answered = Event::Answered {
+            call,
+            client_id: id.to_owned(),
+            status: answer.status.as_u16(),
+        };
+        self.table().note(by, answered);
+    }
+
+    fn do_it(&self, by: &str, asked: Asked, id: &str) -> Answer {
+        let mut table = self.table();
+        let done = match asked {
+            Asked::Get => table.get(id).map(|client| (200, shown(client))),
+            Asked::Secrets => table.get(id).map(|client| {
+                let known =
+                    |s: &Secret| json!({ "secret_id": s.secret_id, "created_at": s.created_at });
+                let secrets: Vec<_> = client.secrets.iter().map(known).collect();
+                (200, json!({ "secrets": secrets }))
+            }),
+            Asked::Create(new) => table.create(by, new).map(|client| {
+                let mut created = shown(&client);
+                for (name, value) in secret(&client.secrets[0]) {
+                    created[name] = value;
+                }
+                (201, created)
+            }),
+            Asked::Patch(patch) => table
+                .update(by, id, patch)
+                .map(|client| (200, shown(&client))),
+            Asked::Delete => table.delete(by, id).map(|()| (204, Value::Null)),
+            Asked::Rotate => table
+                .rotate(by, id)
+                .map(|new| (200, Value::Object(secret(&new)))),
+            Asked::Add => table
+                .add(by, id)
+                .map(|new| (201, Value::Object(secret(&new)))),
+            Asked::Remove(which) => table.remove(by, id, &which).map(|()| (204, Value::Null)),
+        };
+        match done {
+            Ok((status, Value::Null)) => Answer {
+                status: status_of(status),
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+            },
+            Ok((status, body)) => json_answer(status, &body),
+            Err(refusal) => refused(refusal),
+        }
+    }
+
+    /// RFC 6749 section 4.4, with the credentials in the body.
+    fn token(&self, headers: &HeaderMap, body: &[u8]) -> Result<Answer> {
+        is_of_type(headers, "application/x-www-form-urlencoded")?;
+        let decode = |text: &str| {
+            let text = text.replace('+', " ");
+            percent_decode_str(&text)
+                .decode_utf8()
+                .ok()
+                .map(Cow::into_owned)
+        };
+        let text = std::str::from_utf8(body).map_err(|_| (400, "invalid_request"))?;
+        let pair = |pair: &str| {
+            let (name, value) = pair.split_once('=')?;
+            Some((decode(name)?, decode(value)?))
+        };
+        let form: HashMap<_, _> = text.split('&').filter_map(pair).collect();
+        let value = |name| form.get(name).map(String::as_str).unwrap_or_default();
+        if value("grant_type") != "client_credentials" {
+            return Err((400, "unsupported_grant_type"));
+        }
+        let (id, secret) = (value("client_id"), value("client_secret"));
+        let is_admin = self
+            .credentials
+            .get(id)
+            .is_some_and(|known| known == secret);
+        let opens = || {
+            let table = self.table();
+            let client = table.get(id);
+            client.is_ok_and(|c| c.secrets.iter().any(|s| s.client_secret == secret))
+        };
+        if !is_admin && (value("scope") == "admin" || !opens()) {
+            return Err((401, "invalid_client"));
+        }
+        let token = format!("{}{}", crate::table::SECRET, Uuid::new_v4().as_simple());
+        if is_admin {
+            let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            tokens.insert(token.clone(), id.to_owned());
+        }
+        let grant = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 300 });
+        Ok(json_answer(200, &grant))
+    }
+
+    /// Whose access token it is (RFC 6750).
+    fn admin(&self, headers: &HeaderMap) -> Result<String> {
+        let mut all = headers.get_all("authorization").iter();
+        let one = all.next().and_then(|value| value.to_str().ok());
+        let token = one.and_then(|value| value.strip_prefix("Bearer "));
+        let token = token.filter(|_| all.next().is_none());
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let by = token.and_then(|token| tokens.get(token));
+        by.cloned().ok_or((401, "invalid_token"))
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a request to the admin API asks for, and of which client.
+fn understood(
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Asked, String)> {
+    let rest = path.strip_prefix("/admin/clients");
+    let rest = rest.ok_or((404, "not_found"))?;
+    let segments: Vec<_> = rest.split('/').skip(1).collect();
+    let has_body = matches!(
+        (method, &*segments),
+        (&Method::POST, []) | (&Method::PATCH, [_])
+    );
+    if has_body {
+        is_of_type(headers, "application/json")?;
+    } else if !body.is_empty() {
+        return Err((400, "invalid_request"));
+    }
+    let asked = match (method.as_str(), &*segments) {
+        ("POST", []) => {
+            let new: NewClient =
+                serde_json::from_slice(body).map_err(|_| (400, "invalid_request"))?;
+            let id = new.client_id.clone();
+            return Ok((Asked::Create(new), id));
+        }
+        ("GET", [_]) => Asked::Get,
+        ("PATCH", [_]) => {
+            Asked::Patch(serde_json::from_slice(body).map_err(|_| (400, "invalid_request"))?)
+        }
+        ("DELETE", [_]) => Asked::Delete,
+        ("POST", [_, "new-secret"]) => Asked::Rotate,
+        ("GET", [_, "secrets"]) => Asked::Secrets,
+        ("POST", [_, "secrets"]) => Asked::Add,
+        ("DELETE", [_, "secrets", secret]) => Asked::Remove((*secret).to_owned()),
+        _ => return Err((404, "no_such_path")),
+    };
+    let id = segments.first().copied().unwrap_or_default();
+    Ok((asked, id.to_owned()))
+}
+
+fn is_of_type(headers: &HeaderMap, wanted: &str) -> Result<()> {
+    let given = headers.get("content-type").and_then(|v| v.to_str().ok());
+    let given = given.and_then(|text| text.split(';').next());
+    if given.is_some_and(|given| given.trim() == wanted) {
+        Ok(())
+    } else {
+        Err((415, "unsupported_media_type"))
+    }
+}
+
+fn shown(client: &Client) -> Value {
+    let mut shown = json!(client);
+    if let Some(members) = shown.as_object_mut() {
+        members.remove("secrets");
+        members.retain(|_, value| !value.is_null());
+    }
+    shown
+}
+
+fn secret(secret: &Secret) -> serde_json::Map<String, Value> {
+    match json!(secret) {
+        Value::Object(members) => members,
+        _ => serde_json::Map::new(),
+    }
+}
+
+fn refused((status, error): Refusal) -> Answer {
+    json_answer(status, &json!({ "error": error }))
+}
+
+fn json_answer(status: u16, body: &Value) -> Answer {
+    let json = HeaderValue::from_static("application/json");
+    Answer {
+        status: status_of(status),
+        headers: HeaderMap::from_iter([(http::header::CONTENT_TYPE, json)]),
+        body: body.to_string().into(),
+    }
+}
+
+fn status_of(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).expect("a status of HTTP")
+}

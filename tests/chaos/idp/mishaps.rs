@@ -1,0 +1,84 @@
+//! What becomes of a request instead of what should: drawn from the seed, the client's name and how often it was asked
+//! for, so that a seed repeats them whatever the order of the calls.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::journal::Call;
+
+/// One mishap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mishap {
+    /// All goes well, after this time.
+    Slow(Duration),
+    /// The connection is cut at once; what was asked for is done after this time.
+    CutThenCommit(Duration),
+    /// It is done, and never answered.
+    Hang,
+    /// The connection is cut, and nothing done.
+    CutBefore,
+    /// It is done, and the connection cut.
+    CutAfter,
+    /// It is done, and half of the answer sent.
+    HalfAnAnswer,
+    /// 429 with this `Retry-After`; nothing done.
+    Throttled(Option<&'static str>),
+    /// It is done, and answered with 500.
+    FailedAfter,
+    /// 503; nothing done.
+    UnavailableBefore,
+    /// Somebody else has just made a client of this id, and the connection is cut.
+    Squatted,
+}
+
+/// Every form that a `Retry-After` takes: seconds, a date, what is neither, and numbers beyond all sense.
+const RETRY_AFTER: [Option<&str>; 8] = [
+    None,
+    Some("1"),
+    Some("0"),
+    Some("Wed, 21 Oct 2037 07:28:00 GMT"),
+    Some("Wed, 21 Oct 2015 07:28:00 GMT"),
+    Some("soon"),
+    Some("-5"),
+    Some("99999999999999999999999"),
+];
+
+/// Draws what becomes of the `nth` call of this kind for this client, where `level` in a hundred go wrong.
+pub(crate) fn draw(seed: u64, level: u32, call: Call, name: &str, nth: u32) -> Option<Mishap> {
+    let text = format!("{seed}/{call:?}/{name}/{nth}");
+    let mut rng = Rng::with_seed(hash(&text));
+    if rng.u32(..100) >= level {
+        return None;
+    }
+    let short = Duration::from_millis(rng.u64(20..800));
+    // Half of the late ones are late by less than two seconds, the others by up to twenty.
+    let late = if rng.bool() {
+        Duration::from_millis(rng.u64(100..2_000))
+    } else {
+        Duration::from_millis(rng.u64(2_000..20_000))
+    };
+    let throttled = Mishap::Throttled(RETRY_AFTER[rng.usize(..RETRY_AFTER.len())]);
+    let reads = matches!(call, Call::Get | Call::List | Call::Secrets | Call::Token);
+    Some(match (rng.u32(..20), call) {
+        (0, Call::Create) => Mishap::Squatted,
+        (1..=3, Call::Create) => Mishap::CutThenCommit(late),
+        (4..=5, Call::Create) => Mishap::Slow(late),
+        (0, _) if !reads => Mishap::Slow(late),
+        (6, _) if !reads => Mishap::Hang,
+        (7..=9, _) if !reads => Mishap::CutAfter,
+        (10..=11, _) if !reads => Mishap::FailedAfter,
+        (12..=13, _) => Mishap::HalfAnAnswer,
+        (14, _) => Mishap::CutBefore,
+        (15..=16, _) => throttled,
+        (17, _) => Mishap::UnavailableBefore,
+        _ => Mishap::Slow(short),
+    })
+}
+
+/// FNV-1a: the same on every machine and in every release of Rust.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

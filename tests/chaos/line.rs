@@ -1,0 +1,160 @@
+//! The line between Konnect and a gateway: it loses, cuts and doubles, and keeps what a gateway has answered whole and
+//! Konnect never got.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dcr_tests::http::Answer;
+use dcr_tests::raw::parse;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::task::TaskTracker;
+
+use crate::plan::KonnectHop;
+
+/// How long Konnect waits (the reference's host stops at 10 s).
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the line listens for what a gateway still says when Konnect has gone.
+const LINGER: Duration = Duration::from_secs(15);
+
+/// A client or secret in an answer that left a gateway whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) client_id: String,
+    pub(crate) secret_id: Option<String>,
+    pub(crate) why: &'static str,
+}
+
+/// What Konnect hears.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// The whole answer.
+    Answer(Answer),
+    /// Nothing, or not all of it.
+    Nothing,
+    /// No gateway took the request.
+    Unreached,
+}
+
+/// The line.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Line {
+    lost: Arc<Mutex<Vec<Lost>>>,
+    tasks: TaskTracker,
+}
+
+impl Line {
+    /// Brings a request to a gateway, and its answer home, or not.
+    pub(crate) async fn exchange(
+        &self,
+        gateway: SocketAddr,
+        request: &[u8],
+        hop: KonnectHop,
+    ) -> Heard {
+        let Ok(mut stream) = TcpStream::connect(gateway).await else {
+            return Heard::Unreached;
+        };
+        let _ = stream.set_nodelay(true);
+        let patience = match hop {
+            KonnectHop::Leaves(time) => time,
+            KonnectHop::Swallowed => Duration::from_millis(200),
+            _ => PATIENCE,
+        };
+        let deadline = Instant::now() + patience;
+        match hop {
+            KonnectHop::HalfARequest => {
+                let _ = stream.write_all(&request[..request.len() / 2]).await;
+                return Heard::Nothing;
+            }
+            KonnectHop::Swallowed => {
+                sleep(patience).await;
+                return Heard::Nothing;
+            }
+            KonnectHop::Twice(after) => self.again(gateway, request.to_vec(), after),
+            _ => {}
+        }
+        if stream.write_all(request).await.is_err() {
+            return Heard::Nothing;
+        }
+        let mut read = Vec::new();
+        match timeout_at(deadline, whole(&mut stream, &mut read)).await {
+            Ok(Some(answer)) => match hop {
+                KonnectHop::LostAnswer => self.lose(&answer, "the line lost it"),
+                KonnectHop::HalfAnAnswer => self.lose(&answer, "the line lost half of it"),
+                _ => return Heard::Answer(answer),
+            },
+            Ok(None) => {}
+            Err(_) => self.linger(stream, read),
+        }
+        Heard::Nothing
+    }
+
+    /// Konnect has gone, which the gateway is told; what it says nevertheless is lost.
+    fn linger(&self, mut stream: TcpStream, mut read: Vec<u8>) {
+        let line = self.clone();
+        self.tasks.spawn(async move {
+            let _ = stream.shutdown().await;
+            let end = Instant::now() + LINGER;
+            if let Ok(Some(answer)) = timeout_at(end, whole(&mut stream, &mut read)).await {
+                line.lose(&answer, "Konnect had gone");
+            }
+        });
+    }
+
+    /// Sends a request a second time; its answer goes nowhere.
+    fn again(&self, gateway: SocketAddr, request: Vec<u8>, after: Duration) {
+        let line = self.clone();
+        self.tasks.spawn(async move {
+            sleep(after).await;
+            let Ok(mut stream) = TcpStream::connect(gateway).await else {
+                return;
+            };
+            if stream.write_all(&request).await.is_ok() {
+                let end = Instant::now() + LINGER;
+                let mut read = Vec::new();
+                if let Ok(Some(answer)) = timeout_at(end, whole(&mut stream, &mut read)).await {
+                    line.lose(&answer, "the line had sent the request again");
+                }
+            }
+        });
+    }
+
+    fn lose(&self, answer: &Answer, why: &'static str) {
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let text = |member| body.get(member).and_then(Value::as_str).map(str::to_owned);
+        if let Some(client_id) = text("client_id") {
+            let lost = Lost {
+                client_id,
+                secret_id: text("secret_id"),
+                why,
+            };
+            self.lock().push(lost);
+        }
+    }
+
+    /// All that was lost, once nothing is under way any more.
+    pub(crate) async fn lost(&self) -> Vec<Lost> {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Lost>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads until the answer is whole; nothing when the connection ends before.
+async fn whole(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Answer> {
+    loop {
+        if let Some(answer) = parse(read, false) {
+            return Some(answer);
+        }
+        if stream.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
+    }
+}

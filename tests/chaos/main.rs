@@ -1,0 +1,259 @@
+//! Chaos: creates, rotations, added secrets, hooks and deletes through two gateways and two replicas of a connector,
+//! while the IdP misbehaves, both hops lose, cut and double, and processes are killed.
+//!
+//! When all has settled, the clients that live at the IdP must be those whose 201 Konnect heard whole, and those that
+//! came through a window which the design leaves open. A seed repeats what is planned: lives, mishaps and kills.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a harness fails by a panic"
+)]
+
+mod balancer;
+mod foreign;
+#[path = "idp/journal.rs"]
+mod journal;
+mod line;
+mod plan;
+mod story;
+mod verdict;
+mod world;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use dcr_tests::Planted;
+use dcr_tests::token::{Method, TokenEndpoint};
+use fastrand::Rng;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::line::Line;
+use crate::plan::{Levels, Story};
+use crate::story::{Ending, Life, tell};
+use crate::verdict::{Evidence, Verdict};
+use crate::world::{Options, Who, World};
+
+/// What every client secret and access token of the scripted IdP begins with.
+const SECRET: &str = "plantedChaosSecret";
+/// Longer than a gateway waits for its aborts, and than a connector waits for its undoing.
+const DRAIN: Duration = Duration::from_secs(110);
+
+/// Runs the chaos suite and prints what it counted; exit code 1 when there was harm.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How many requests Konnect sends.
+    #[arg(long, default_value_t = 10_000)]
+    operations: usize,
+    /// What everything is drawn from; another one every time if left out.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many clients are worked on at once.
+    #[arg(long, default_value_t = 48)]
+    at_once: usize,
+    /// How many in a hundred requests go wrong at the IdP.
+    #[arg(long, default_value_t = 12)]
+    mishaps: u32,
+    /// How many in a hundred go wrong between Konnect and the gateways.
+    #[arg(long, default_value_t = 10)]
+    konnect_hop: u32,
+    /// How many in a hundred go wrong between gateways and connectors.
+    #[arg(long, default_value_t = 2)]
+    connector_hop: u32,
+    /// Kill nothing.
+    #[arg(long)]
+    no_kills: bool,
+    /// Switch a protection off: guard, detached, armed-undo, own-undo, settle-look, client-lock or mark-check. Exit
+    /// code 0 when the harm is seen.
+    #[arg(long)]
+    without: Option<String>,
+    /// Keep what the processes printed, and the journal, in this folder.
+    #[arg(long)]
+    keep: Option<std::path::PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
+    say(&format!("seed {seed}\n"));
+    let levels = Levels {
+        konnect: arguments.konnect_hop,
+        connector: arguments.connector_hop,
+    };
+    let options = Options {
+        seed,
+        mishaps: arguments.mishaps,
+        levels,
+        without: arguments.without.clone(),
+    };
+    let began = Instant::now();
+    let world = Arc::new(World::start(options).await);
+    let line = Line::default();
+    let endings = live(&arguments, seed, levels, &world, &line).await;
+    let lived = began.elapsed();
+    let lost = line.lost().await;
+    settle(&world).await;
+    let settled = began.elapsed();
+
+    let journal = journal::read(&world.journal()).expect("the journal can be read");
+    let kills = world.kills();
+    let evidence = Evidence {
+        journal: &journal,
+        lost: &lost,
+        kills: &kills,
+        endings: &endings,
+    };
+    let mut verdict = Verdict::of(&evidence);
+    tokens(&world, &endings, &mut verdict).await;
+    secrecy(&world, &mut verdict);
+    for resent in world.resent() {
+        verdict.add("creates sent twice to a connector", resent.count);
+        verdict.add("  refused as repeated", resent.conflicts);
+        if resent.succeeded_twice > 0 {
+            let many = format!("{} times", resent.succeeded_twice);
+            verdict.harm("a request sent twice succeeded twice", &many);
+        }
+    }
+    for kill in &kills[..kills.len() - 1] {
+        verdict.add(&format!("kills of {:?}", kill.who), 1);
+    }
+    if let Some(folder) = &arguments.keep {
+        keep(&world, folder);
+    }
+    for (what, count) in &verdict.counts {
+        say(&format!("{count:>7}  {what}\n"));
+    }
+    for harm in verdict.harm.iter().take(20) {
+        say(&format!("\n{harm}\n"));
+    }
+    let harm = verdict.harm.len();
+    say(&format!(
+        "\nseed {seed}: {harm} harms; {:.0} s of chaos, {:.0} s of settling\n",
+        lived.as_secs_f64(),
+        settled.saturating_sub(lived).as_secs_f64()
+    ));
+    match &arguments.without {
+        None if harm == 0 => ExitCode::SUCCESS,
+        Some(_) if harm > 0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Lives all stories, and kills meanwhile.
+async fn live(
+    arguments: &Arguments,
+    seed: u64,
+    levels: Levels,
+    world: &Arc<World>,
+    line: &Line,
+) -> Vec<Ending> {
+    let over = Arc::new(AtomicBool::new(arguments.no_kills));
+    let mut killer = JoinSet::new();
+    killer.spawn(kill(seed, Arc::clone(world), Arc::clone(&over)));
+    let count = Arc::new(AtomicUsize::new(0));
+    let mut stories = JoinSet::new();
+    let mut endings = Vec::new();
+    let mut number = 0;
+    loop {
+        while stories.len() < arguments.at_once
+            && count.load(Ordering::SeqCst) < arguments.operations
+        {
+            number += 1;
+            let story = Story::draw(seed, number, levels);
+            let (world, line, count) = (Arc::clone(world), line.clone(), Arc::clone(&count));
+            stories.spawn(async move { tell(&world, &line, &count, story).await });
+        }
+        match stories.join_next().await {
+            Some(ending) => endings.push(ending.expect("a story does not panic")),
+            None => break,
+        }
+    }
+    over.store(true, Ordering::SeqCst);
+    while killer.join_next().await.is_some() {}
+    endings
+}
+
+/// Kills one process after the other, and starts each again.
+async fn kill(seed: u64, world: Arc<World>, over: Arc<AtomicBool>) {
+    let mut rng = Rng::with_seed(seed);
+    while !over.load(Ordering::SeqCst) {
+        sleep(Duration::from_millis(rng.u64(500..4_000))).await;
+        let who = match rng.u32(..5) {
+            0 => Who::Gateway(0),
+            1 => Who::Gateway(1),
+            2 => Who::Connector(0),
+            3 => Who::Connector(1),
+            _ => Who::Idp,
+        };
+        let pause = Duration::from_millis(rng.u64(0..800));
+        if !over.load(Ordering::SeqCst) {
+            world.kill(who, pause).await;
+        }
+    }
+}
+
+/// Lets the gateways abort and the connectors undo all that they know of: a drain ends when that is done.
+async fn settle(world: &World) {
+    tokio::join!(
+        world.drain(Who::Gateway(0), DRAIN),
+        world.drain(Who::Gateway(1), DRAIN)
+    );
+    tokio::join!(
+        world.drain(Who::Connector(0), DRAIN),
+        world.drain(Who::Connector(1), DRAIN)
+    );
+    world.calm().await;
+}
+
+/// Every secret that has to live still opens a token.
+async fn tokens(world: &World, endings: &[Ending], verdict: &mut Verdict) {
+    let endpoint = TokenEndpoint::new(&world.token_url());
+    for known in endings.iter().filter_map(|ending| ending.known.as_ref()) {
+        for secret in &known.secrets {
+            if known.delete == Life::Lives && secret.life == Life::Lives {
+                let answer = endpoint
+                    .ask(Method::Post, &known.id, &secret.value, None)
+                    .await;
+                if answer.status != 200 {
+                    verdict.harm("a delivered secret opens nothing", &known.id);
+                }
+            }
+        }
+    }
+}
+
+/// No process has printed a secret: all of them begin alike.
+fn secrecy(world: &World, verdict: &mut Verdict) {
+    let planted = Planted::new();
+    planted.plant("a client secret or access token", SECRET);
+    for secret in world.secrets() {
+        planted.plant("a key or a credential", secret);
+    }
+    for (who, printed) in world.printed() {
+        verdict.add("bytes printed by the bridge", printed.len());
+        for found in planted.found_in(&printed) {
+            verdict.harm(&format!("{who:?} printed a secret"), &found);
+        }
+    }
+}
+
+fn keep(world: &World, folder: &std::path::Path) {
+    std::fs::create_dir_all(folder).expect("the folder can be made");
+    let _ = std::fs::copy(world.journal(), folder.join("journal"));
+    let mut log = String::new();
+    for (who, printed) in world.printed() {
+        let _ = writeln!(log, "=== {who:?}\n{printed}");
+    }
+    std::fs::write(folder.join("log"), log).expect("the disk has room");
+}
+
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,373 @@
+//! One client's life as Konnect lives it, and what Konnect knows at its end.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dcr_tests::http::Answer;
+use dcr_tests::konnect::{application, event, merge};
+use serde_json::{Value, json};
+
+use crate::foreign;
+use crate::journal::now;
+use crate::line::{Heard, Line};
+use crate::plan::{Send, Step, Story};
+use crate::world::{PROVIDERS, World};
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) what: &'static str,
+    pub(crate) gateway: usize,
+    /// Microseconds since 1970.
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// The status that Konnect heard.
+    pub(crate) status: Option<u16>,
+}
+
+/// What Konnect may conclude from an answer.
+#[derive(Debug)]
+enum Told {
+    Done(Value),
+    NotDone,
+    /// Nobody knows.
+    Open,
+}
+
+/// What must be true of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Lives,
+    Dead,
+    /// A call whose answer was lost may have ended it.
+    Open,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Secret {
+    pub(crate) id: Option<String>,
+    pub(crate) value: String,
+    pub(crate) life: Life,
+}
+
+/// What Konnect knows of a client that it got.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) id: String,
+    pub(crate) secrets: Vec<Secret>,
+    /// What the description may be.
+    pub(crate) descriptions: Vec<String>,
+    /// The registered entities; nothing when an answer was lost.
+    pub(crate) registered: Option<BTreeMap<String, &'static str>>,
+    pub(crate) delete: Life,
+    /// Whether a rotation may still be made: it would end every secret.
+    rotation_open: bool,
+}
+
+/// All that came of a story.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) name: String,
+    pub(crate) known: Option<Known>,
+    pub(crate) sent: Vec<Sent>,
+    /// What was answered and may not be.
+    pub(crate) wrong: Vec<String>,
+}
+
+pub(crate) struct Teller<'a> {
+    world: &'a World,
+    line: &'a Line,
+    count: &'a AtomicUsize,
+    provider: usize,
+    sent: std::sync::Mutex<Vec<Sent>>,
+}
+
+impl Known {
+    fn rotated(&mut self) {
+        for secret in &mut self.secrets {
+            secret.life = Life::Dead;
+        }
+    }
+
+    fn maybe_rotated(&mut self) {
+        self.rotation_open = true;
+        for secret in &mut self.secrets {
+            if secret.life == Life::Lives {
+                secret.life = Life::Open;
+            }
+        }
+    }
+
+    fn got(&mut self, answer: &Value) {
+        let text = |member: &str| answer.get(member).and_then(Value::as_str);
+        self.secrets.push(Secret {
+            id: text("secret_id").map(str::to_owned),
+            value: text("client_secret").unwrap_or_default().to_owned(),
+            life: if self.rotation_open {
+                Life::Open
+            } else {
+                Life::Lives
+            },
+        });
+    }
+}
+
+/// Lives a story.
+pub(crate) async fn tell(world: &World, line: &Line, count: &AtomicUsize, story: Story) -> Ending {
+    let teller = Teller {
+        world,
+        line,
+        count,
+        provider: usize::from(story.alone),
+        sent: std::sync::Mutex::default(),
+    };
+    let mut wrong = Vec::new();
+    let body = application(&story.name);
+    let created = teller
+        .send("create", "POST", "/", Some(&body), story.create)
+        .await;
+    let mut known = None;
+    if let Told::Done(client) = created {
+        let id = client.get("client_id").and_then(Value::as_str);
+        let mut new = Known {
+            id: id.unwrap_or_default().to_owned(),
+            secrets: Vec::new(),
+            descriptions: vec![String::new()],
+            registered: Some(BTreeMap::new()),
+            delete: Life::Lives,
+            rotation_open: false,
+        };
+        new.got(&client);
+        for (number, (step, first, second)) in story.steps.iter().enumerate() {
+            if let Err(what) = teller
+                .step(&mut new, number, *step, [*first, *second])
+                .await
+            {
+                wrong.push(format!("{} {step:?}: {what}", story.name));
+            }
+        }
+        known = Some(new);
+    }
+    Ending {
+        name: story.name,
+        known,
+        sent: teller.sent.into_inner().unwrap_or_default(),
+        wrong,
+    }
+}
+
+impl Teller<'_> {
+    async fn step(
+        &self,
+        known: &mut Known,
+        number: usize,
+        step: Step,
+        [first, second]: [Send; 2],
+    ) -> Result<(), String> {
+        let id = known.id.clone();
+        match step {
+            Step::Rotate => {
+                let path = format!("/{id}/new-secret");
+                match self.send("rotate", "POST", &path, None, first).await {
+                    Told::Done(answer) => {
+                        known.rotated();
+                        known.got(&answer);
+                    }
+                    Told::NotDone => {}
+                    Told::Open => known.maybe_rotated(),
+                }
+            }
+            Step::Add => {
+                let path = format!("/{id}/secrets");
+                if let Told::Done(answer) = self.send("add", "POST", &path, None, first).await {
+                    known.got(&answer);
+                }
+            }
+            Step::Remove => {
+                let living = |s: &&mut Secret| s.life == Life::Lives && s.id.is_some();
+                let Some(secret) = known.secrets.iter_mut().find(living) else {
+                    return Ok(());
+                };
+                let path = format!("/{id}/secrets/{}", secret.id.as_deref().unwrap_or_default());
+                match self.send("remove", "DELETE", &path, None, first).await {
+                    Told::Done(_) => secret.life = Life::Dead,
+                    Told::NotDone => {}
+                    Told::Open => secret.life = Life::Open,
+                }
+            }
+            Step::Update => {
+                let description = format!("described at step {number}");
+                let members =
+                    json!({ "application_description": description, "application_name": null });
+                match self.hook("update_application", &id, members, first).await {
+                    Told::Done(_) if known.descriptions.len() == 1 => {
+                        known.descriptions = vec![description];
+                    }
+                    // One that was lost may still come.
+                    Told::Done(_) | Told::Open => known.descriptions.push(description),
+                    Told::NotDone => {}
+                }
+            }
+            Step::Register => {
+                self.register(known, &format!("entity-{number}"), "a", first)
+                    .await;
+            }
+            Step::Unregister => {
+                let entity = known.registered.as_ref().and_then(|all| all.keys().next());
+                let Some(entity) = entity.cloned() else {
+                    return Ok(());
+                };
+                let members = json!({ "api_id": entity, "audience": "https://a.example" });
+                let told = self.hook("remove_registration", &id, members, first).await;
+                known.registered = match (told, known.registered.take()) {
+                    (Told::Done(_), Some(mut all)) => {
+                        all.remove(&entity);
+                        Some(all)
+                    }
+                    (Told::NotDone, all) => all,
+                    _ => None,
+                };
+            }
+            Step::RegisterTwo => {
+                // Each replica alone keeps two audiences apart; two replicas need not.
+                let other = if self.provider == 1 { "b" } else { "a" };
+                let through = |gateway, send| Send { gateway, ..send };
+                let (one, two) = tokio::join!(
+                    self.registered(&id, "entity-one", "a", through(0, first)),
+                    self.registered(&id, "entity-two", other, through(1, second)),
+                );
+                let all = [("entity-one", "a", one), ("entity-two", other, two)];
+                known.registered = all
+                    .into_iter()
+                    .map(|(entity, audience, told)| match told {
+                        Told::Done(_) => Some(Some((entity.to_owned(), audience))),
+                        Told::NotDone => Some(None),
+                        Told::Open => None,
+                    })
+                    .collect::<Option<Vec<_>>>()
+                    .map(|all| all.into_iter().flatten().collect());
+            }
+            Step::List => {
+                let path = format!("/{id}/secrets");
+                if let Told::Done(answer) = self.send("list", "GET", &path, None, first).await {
+                    Self::listed(known, &answer)?;
+                }
+            }
+            Step::Trespass => self.trespass(number, &known.id, first).await?,
+            Step::Delete => match self
+                .send("delete", "DELETE", &format!("/{id}"), None, first)
+                .await
+            {
+                Told::Done(_) => known.delete = Life::Dead,
+                Told::NotDone => {}
+                Told::Open => known.delete = Life::Open,
+            },
+        }
+        Ok(())
+    }
+
+    fn listed(known: &Known, answer: &Value) -> Result<(), String> {
+        let listed = answer.get("secrets").and_then(Value::as_array);
+        let listed = listed.ok_or("a list without secrets")?;
+        for secret in &known.secrets {
+            let Some(id) = &secret.id else { continue };
+            let there = listed.iter().any(|entry| entry["secret_id"] == json!(id));
+            if there && secret.life == Life::Dead || !there && secret.life == Life::Lives {
+                return Err(format!("{:?} and listed: {there}", secret.life));
+            }
+        }
+        Ok(())
+    }
+
+    /// Names a client that is not Konnect's: nothing may come of it.
+    async fn trespass(&self, number: usize, own: &str, send: Send) -> Result<(), String> {
+        let digest = own
+            .bytes()
+            .fold(number, |sum, byte| sum + usize::from(byte));
+        let id = foreign::IDS[digest % foreign::IDS.len()];
+        let (method, path) = match digest / foreign::IDS.len() % 4 {
+            0 => ("DELETE", format!("/{id}")),
+            1 => ("POST", format!("/{id}/new-secret")),
+            2 => ("POST", format!("/{id}/secrets")),
+            _ => ("GET", format!("/{id}/secrets")),
+        };
+        let told = self.send("trespass", method, &path, None, send).await;
+        match told {
+            // One that bears no mark is left in place, and Konnect told that it is gone.
+            Told::Done(_) if method != "DELETE" => Err(format!("{method} {path} succeeded")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn register(&self, known: &mut Known, entity: &str, audience: &'static str, send: Send) {
+        let told = self.registered(&known.id, entity, audience, send).await;
+        known.registered = match (told, known.registered.take()) {
+            (Told::Done(_), Some(mut all)) => {
+                all.insert(entity.to_owned(), audience);
+                Some(all)
+            }
+            (Told::NotDone, all) => all,
+            _ => None,
+        };
+    }
+
+    async fn registered(&self, id: &str, entity: &str, audience: &str, send: Send) -> Told {
+        let audience = format!("https://{audience}.example");
+        let members = json!({ "api_id": entity, "audience": audience });
+        self.hook("add_registration", id, members, send).await
+    }
+
+    async fn hook(&self, what: &'static str, id: &str, members: Value, send: Send) -> Told {
+        let mut body = event(what, id, &json!({}));
+        merge(&mut body, &members);
+        let path = format!("/{id}/event-hook");
+        self.send(what, "POST", &path, Some(&body), send).await
+    }
+
+    async fn send(
+        &self,
+        what: &'static str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        Send { gateway, hop }: Send,
+    ) -> Told {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        let address = self.world.gateways[gateway];
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let (provider, key) = (PROVIDERS[self.provider], self.world.key(self.provider));
+        let request = format!(
+            "{method} /{provider}{path} HTTP/1.1\r\nhost: {address}\r\nx-api-key: {key}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let from = now();
+        let heard = self.line.exchange(address, request.as_bytes(), hop).await;
+        let to = now();
+        let (status, told) = match heard {
+            Heard::Answer(answer) => (Some(answer.status.as_u16()), told(&answer)),
+            Heard::Nothing => (None, Told::Open),
+            Heard::Unreached => (Some(0), Told::NotDone),
+        };
+        let sent = Sent {
+            what,
+            gateway,
+            from,
+            to,
+            status,
+        };
+        if let Ok(mut all) = self.sent.lock() {
+            all.push(sent);
+        }
+        told
+    }
+}
+
+/// What an answer says about what was done: 500 and 504 leave it open, every other refusal promises that nothing was.
+fn told(answer: &Answer) -> Told {
+    match answer.status.as_u16() {
+        200..=299 => Told::Done(serde_json::from_slice(&answer.body).unwrap_or_default()),
+        500 | 504 => Told::Open,
+        _ => Told::NotDone,
+    }
+}

@@ -1,0 +1,9 @@
+//! The gateway with a protection off, if its first argument names one: the chaos suite kills it.
+
+use dcr_gateway::Protections;
+
+fn main() -> std::process::ExitCode {
+    let (without, arguments) = dcr_tests::without::arguments();
+    let guard = without.as_deref() != Some("guard");
+    dcr_gateway::run_with(Protections { guard }, arguments)
+}
