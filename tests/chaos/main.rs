@@ -55,7 +55,7 @@ struct Arguments {
     #[arg(long)]
     seed: Option<u64>,
     /// How many clients are worked on at once.
-    #[arg(long, default_value_t = 48)]
+    #[arg(long, default_value_t = 32)]
     at_once: usize,
     /// How many in a hundred requests go wrong at the IdP.
     #[arg(long, default_value_t = 12)]

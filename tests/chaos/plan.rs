@@ -60,9 +60,10 @@ pub(crate) enum Step {
     Delete,
 }
 
-/// One request: which gateway, and what becomes of it.
+/// One request: after which pause, through which gateway, and what becomes of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Send {
+    pub(crate) pause: Duration,
     pub(crate) gateway: usize,
     pub(crate) hop: KonnectHop,
 }
@@ -128,6 +129,7 @@ impl Story {
 
 impl Send {
     fn draw(rng: &mut Rng, levels: Levels, may_be_resent: bool) -> Self {
+        let pause = Duration::from_millis(rng.u64(..400));
         let gateway = rng.usize(..2);
         let wrong = rng.u32(..100) < levels.konnect;
         let soon = Duration::from_micros(rng.u64(..60_000));
@@ -142,7 +144,11 @@ impl Send {
             8 if may_be_resent => KonnectHop::Twice(soon),
             _ => KonnectHop::LostAnswer,
         };
-        Self { gateway, hop }
+        Self {
+            pause,
+            gateway,
+            hop,
+        }
     }
 }
 

@@ -228,25 +228,7 @@ impl Teller<'_> {
                     _ => None,
                 };
             }
-            Step::RegisterTwo => {
-                // Each replica alone keeps two audiences apart; two replicas need not.
-                let other = if self.provider == 1 { "b" } else { "a" };
-                let through = |gateway, send| Send { gateway, ..send };
-                let (one, two) = tokio::join!(
-                    self.registered(&id, "entity-one", "a", through(0, first)),
-                    self.registered(&id, "entity-two", other, through(1, second)),
-                );
-                let all = [("entity-one", "a", one), ("entity-two", other, two)];
-                known.registered = all
-                    .into_iter()
-                    .map(|(entity, audience, told)| match told {
-                        Told::Done(_) => Some(Some((entity.to_owned(), audience))),
-                        Told::NotDone => Some(None),
-                        Told::Open => None,
-                    })
-                    .collect::<Option<Vec<_>>>()
-                    .map(|all| all.into_iter().flatten().collect());
-            }
+            Step::RegisterTwo => self.register_two(known, first, second).await,
             Step::List => {
                 let path = format!("/{id}/secrets");
                 if let Told::Done(answer) = self.send("list", "GET", &path, None, first).await {
@@ -311,6 +293,31 @@ impl Teller<'_> {
         };
     }
 
+    async fn register_two(&self, known: &mut Known, first: Send, second: Send) {
+        // Each replica alone keeps two audiences apart; two replicas need not.
+        let other = if self.provider == 1 { "b" } else { "a" };
+        // At the same time, not only in the same second.
+        let pause = first.pause;
+        let through = |gateway, send| Send {
+            pause,
+            gateway,
+            ..send
+        };
+        let (one, two) = tokio::join!(
+            self.registered(&known.id, "entity-one", "a", through(0, first)),
+            self.registered(&known.id, "entity-two", other, through(1, second)),
+        );
+        let mut all = BTreeMap::new();
+        for (entity, audience, told) in [("entity-one", "a", one), ("entity-two", other, two)] {
+            match told {
+                Told::Done(_) => all.insert(entity.to_owned(), audience),
+                Told::NotDone => None,
+                Told::Open => return known.registered = None,
+            };
+        }
+        known.registered = Some(all);
+    }
+
     async fn registered(&self, id: &str, entity: &str, audience: &str, send: Send) -> Told {
         let audience = format!("https://{audience}.example");
         let members = json!({ "api_id": entity, "audience": audience });
@@ -330,8 +337,13 @@ impl Teller<'_> {
         method: &str,
         path: &str,
         body: Option<&Value>,
-        Send { gateway, hop }: Send,
+        Send {
+            pause,
+            gateway,
+            hop,
+        }: Send,
     ) -> Told {
+        tokio::time::sleep(pause).await;
         self.count.fetch_add(1, Ordering::SeqCst);
         let address = self.world.gateways[gateway];
         let body = body.map(Value::to_string).unwrap_or_default();
