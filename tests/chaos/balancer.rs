@@ -166,7 +166,9 @@ impl Balancer {
             Some(name) => name.to_owned(),
             None => format!("{path}/{number}"),
         };
-        ConnectorHop::draw(self.seed, self.levels, &key, creates)
+        let never_twice = ["/CreateClient", "/RotateClientSecret", "/AddClientSecret"];
+        let never_twice = never_twice.iter().any(|rpc| path.ends_with(rpc));
+        ConnectorHop::draw(self.seed, self.levels, &key, never_twice)
     }
 
     fn count(&self, answers: &[&Whole]) {

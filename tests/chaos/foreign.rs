@@ -55,6 +55,7 @@ pub(crate) fn plant(journal: &Path) {
                 secret_id: "first".to_owned(),
                 client_secret: format!("plantedChaosSecret-{id}"),
                 created_at: "2024-02-29T12:00:00Z".to_owned(),
+                label: None,
             }],
         };
         let committed = Event::Committed {

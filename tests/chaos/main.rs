@@ -114,7 +114,7 @@ async fn main() -> ExitCode {
     tokens(&world, &endings, &mut verdict).await;
     secrecy(&world, &mut verdict);
     for resent in world.resent() {
-        verdict.add("creates sent twice to a connector", resent.count);
+        verdict.add("requests sent twice to a connector", resent.count);
         verdict.add("  refused as repeated", resent.conflicts);
         if resent.succeeded_twice > 0 {
             let many = format!("{} times", resent.succeeded_twice);

@@ -154,7 +154,7 @@ impl Send {
 
 impl ConnectorHop {
     /// Draws for the request of this name; a name that comes again has another number.
-    pub(crate) fn draw(seed: u64, levels: Levels, key: &str, creates: bool) -> Self {
+    pub(crate) fn draw(seed: u64, levels: Levels, key: &str, never_twice: bool) -> Self {
         let hash = key.bytes().fold(seed, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -166,8 +166,8 @@ impl ConnectorHop {
             0..=1 => Self::CutBefore,
             2..=4 => Self::CutAfter,
             5 => Self::Swallowed,
-            6 if creates => Self::Twice { second: false },
-            7 if creates => Self::Twice { second: true },
+            6 if never_twice => Self::Twice { second: false },
+            7 if never_twice => Self::Twice { second: true },
             _ => Self::LostAnswer,
         }
     }

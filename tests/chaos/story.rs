@@ -375,11 +375,12 @@ impl Teller<'_> {
     }
 }
 
-/// What an answer says about what was done: 500 and 504 leave it open, every other refusal promises that nothing was.
+/// What an answer says about what was done: 500 and 504 leave it open, and so does 409, where the bridge's own request
+/// may have arrived twice. Every other refusal promises that nothing was.
 fn told(answer: &Answer) -> Told {
     match answer.status.as_u16() {
         200..=299 => Told::Done(serde_json::from_slice(&answer.body).unwrap_or_default()),
-        500 | 504 => Told::Open,
+        409 | 500 | 504 => Told::Open,
         _ => Told::NotDone,
     }
 }

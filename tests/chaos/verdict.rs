@@ -235,6 +235,11 @@ impl Evidence<'_> {
                 });
             }
         }
+        let its_gateway = Who::Gateway(create.gateway);
+        let gateway_died = self
+            .kills
+            .iter()
+            .any(|kill| kill.who == its_gateway && kill.to >= create.from);
         for kill in self.kills {
             let Who::Connector(number) = kill.who else {
                 continue;
@@ -248,6 +253,18 @@ impl Evidence<'_> {
             };
             if kill.from <= looked + SETTLING && committed + BLINK >= *looked {
                 return Ok("connector killed before it looked again".to_owned());
+            }
+        }
+        for kill in self.kills {
+            let Who::Connector(number) = kill.who else {
+                continue;
+            };
+            // Nobody but the two of them knew of it.
+            let made_it = |(at, by, _): &(u64, usize, Call)| {
+                *by == number && *at <= kill.to && kill.from <= at + SETTLING
+            };
+            if gateway_died && touched.iter().any(made_it) {
+                return Ok("connector killed after the commit, and its gateway too".to_owned());
             }
         }
         Err(self.story(id, name))

@@ -15,13 +15,14 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::journal::{Call, Client, Event, Secret};
 use crate::mishaps::{Mishap, draw};
-use crate::table::{NewClient, Patch, Refusal, Table};
+use crate::table::{NewClient, NewSecret, Patch, Refusal, Table};
 
 pub(crate) struct Idp {
     table: Mutex<Table>,
@@ -43,7 +44,7 @@ enum Asked {
     Patch(Patch),
     Delete,
     Rotate,
-    Add,
+    Add(NewSecret),
     Remove(String),
 }
 
@@ -56,7 +57,7 @@ impl Asked {
             Self::Patch(_) => Call::Patch,
             Self::Delete => Call::Delete,
             Self::Rotate => Call::Rotate,
-            Self::Add => Call::Add,
+            Self::Add(_) => Call::Add,
             Self::Remove(_) => Call::Remove,
         }
     }
@@ -149,6 +150,7 @@ impl Idp {
             let arrived = Event::Arrived {
                 call,
                 client_id: id.to_owned(),
+                name,
                 mishap: mishap.as_ref().map(|mishap| format!("{mishap:?}")),
             };
             table.note(by, arrived);
@@ -245,7 +247,7 @@ impl Idp {
             Asked::Get => table.get(id).map(|client| (200, shown(client))),
             Asked::Secrets => table.get(id).map(|client| {
                 let known =
-                    |s: &Secret| json!({ "secret_id": s.secret_id, "created_at": s.created_at });
+                    |s: &Secret| json!({ "secret_id": s.secret_id, "created_at": s.created_at, "label": s.label });
                 let secrets: Vec<_> = client.secrets.iter().map(known).collect();
                 (200, json!({ "secrets": secrets }))
             }),
@@ -263,8 +265,8 @@ impl Idp {
             Asked::Rotate => table
                 .rotate(by, id)
                 .map(|new| (200, Value::Object(secret(&new)))),
-            Asked::Add => table
-                .add(by, id)
+            Asked::Add(new) => table
+                .add(by, id, new)
                 .map(|new| (201, Value::Object(secret(&new)))),
             Asked::Remove(which) => table.remove(by, id, &which).map(|()| (204, Value::Null)),
         };
@@ -348,8 +350,8 @@ fn understood(
     let rest = rest.ok_or((404, "not_found"))?;
     let segments: Vec<_> = rest.split('/').skip(1).collect();
     let has_body = matches!(
-        (method, &*segments),
-        (&Method::POST, []) | (&Method::PATCH, [_])
+        (method.as_str(), &*segments),
+        ("POST", [] | [_, "secrets"]) | ("PATCH", [_])
     );
     if has_body {
         is_of_type(headers, "application/json")?;
@@ -358,24 +360,25 @@ fn understood(
     }
     let asked = match (method.as_str(), &*segments) {
         ("POST", []) => {
-            let new: NewClient =
-                serde_json::from_slice(body).map_err(|_| (400, "invalid_request"))?;
+            let new: NewClient = read(body)?;
             let id = new.client_id.clone();
             return Ok((Asked::Create(new), id));
         }
         ("GET", [_]) => Asked::Get,
-        ("PATCH", [_]) => {
-            Asked::Patch(serde_json::from_slice(body).map_err(|_| (400, "invalid_request"))?)
-        }
+        ("PATCH", [_]) => Asked::Patch(read(body)?),
         ("DELETE", [_]) => Asked::Delete,
         ("POST", [_, "new-secret"]) => Asked::Rotate,
         ("GET", [_, "secrets"]) => Asked::Secrets,
-        ("POST", [_, "secrets"]) => Asked::Add,
+        ("POST", [_, "secrets"]) => Asked::Add(read(body)?),
         ("DELETE", [_, "secrets", secret]) => Asked::Remove((*secret).to_owned()),
         _ => return Err((404, "no_such_path")),
     };
     let id = segments.first().copied().unwrap_or_default();
     Ok((asked, id.to_owned()))
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|_| (400, "invalid_request"))
 }
 
 fn is_of_type(headers: &HeaderMap, wanted: &str) -> Result<()> {

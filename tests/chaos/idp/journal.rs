@@ -29,8 +29,10 @@ pub(crate) enum Event {
     Arrived {
         /// What it asks for.
         call: Call,
-        /// The client, or the name of the one to be made when the request leaves its id open.
+        /// The client.
         client_id: String,
+        /// Its name, or its id where there is no such client.
+        name: String,
         /// What is going to become of it instead of what should.
         mishap: Option<String>,
     },
@@ -106,6 +108,7 @@ pub(crate) struct Secret {
     pub(crate) secret_id: String,
     pub(crate) client_secret: String,
     pub(crate) created_at: String,
+    pub(crate) label: Option<String>,
 }
 
 /// Microseconds since 1970.

@@ -49,6 +49,13 @@ pub(crate) struct Patch {
     attributes: BTreeMap<String, Option<String>>,
 }
 
+/// What one more secret is asked for with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSecret {
+    label: Option<String>,
+}
+
 /// Why something was not done: status and error code.
 pub(crate) type Refusal = (u16, &'static str);
 
@@ -62,23 +69,26 @@ impl Table {
     /// The table as the journal has left it.
     pub(crate) fn open(file: &Path) -> io::Result<Self> {
         let journal = Journal::open(file)?;
-        let mut clients = HashMap::new();
-        for line in journal::read(file)? {
-            if let Event::Committed {
-                client_id, client, ..
-            } = line.event
-            {
-                match client {
-                    Some(client) => clients.insert(client_id, *client),
-                    None => clients.remove(&client_id),
-                };
-            }
-        }
-        Ok(Self {
-            clients,
+        let mut table = Self {
+            clients: HashMap::new(),
             journal,
             asked: HashMap::new(),
-        })
+        };
+        for line in journal::read(file)? {
+            match line.event {
+                Event::Committed {
+                    client_id,
+                    client: Some(client),
+                    ..
+                } => drop(table.clients.insert(client_id, *client)),
+                Event::Committed { client_id, .. } => drop(table.clients.remove(&client_id)),
+                Event::Arrived { name, call, .. } => {
+                    table.count(&name, call);
+                }
+                Event::Answered { .. } => {}
+            }
+        }
+        Ok(table)
     }
 
     /// Counts the calls of one kind for one client.
@@ -111,7 +121,7 @@ impl Table {
             token_endpoint_auth_method: new.token_endpoint_auth_method,
             attributes: new.attributes,
             created_at: Timestamp::now().to_string(),
-            secrets: vec![secret()],
+            secrets: vec![secret(None)],
         };
         check(&client)?;
         self.commit(by, Call::Create, client.clone());
@@ -134,7 +144,7 @@ impl Table {
             token_endpoint_auth_method: None,
             attributes: BTreeMap::new(),
             created_at: Timestamp::now().to_string(),
-            secrets: vec![secret()],
+            secrets: vec![secret(None)],
         };
         self.commit("stranger", Call::Stranger, stranger);
     }
@@ -175,18 +185,22 @@ impl Table {
 
     pub(crate) fn rotate(&mut self, by: &str, id: &str) -> Result<Secret, Refusal> {
         let mut client = self.get(id)?.clone();
-        let new = secret();
+        let new = secret(None);
         client.secrets = vec![new.clone()];
         self.commit(by, Call::Rotate, client);
         Ok(new)
     }
 
-    pub(crate) fn add(&mut self, by: &str, id: &str) -> Result<Secret, Refusal> {
+    pub(crate) fn add(&mut self, by: &str, id: &str, new: NewSecret) -> Result<Secret, Refusal> {
         let mut client = self.get(id)?.clone();
+        let label = new.label;
+        if label.is_some() && client.secrets.iter().any(|known| known.label == label) {
+            return Err((409, "label_exists"));
+        }
         if client.secrets.len() >= MAX_SECRETS {
             return Err((409, "secret_limit"));
         }
-        let new = secret();
+        let new = secret(label);
         client.secrets.push(new.clone());
         self.commit(by, Call::Add, client);
         Ok(new)
@@ -216,11 +230,12 @@ impl Table {
     }
 }
 
-fn secret() -> Secret {
+fn secret(label: Option<String>) -> Secret {
     Secret {
         secret_id: Uuid::new_v4().as_simple().to_string(),
         client_secret: format!("{SECRET}{}", Uuid::new_v4().as_simple()),
         created_at: Timestamp::now().to_string(),
+        label,
     }
 }
 
