@@ -17,7 +17,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
+use crate::journal::now;
 use crate::plan::{ConnectorHop, Levels};
 
 type Body = BoxBody<Bytes, hyper::Error>;
@@ -34,6 +36,16 @@ pub(crate) struct Resent {
     pub(crate) conflicts: usize,
 }
 
+/// A connector has said that it sees to an operation's undoing, and the gateway has heard it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accepted {
+    pub(crate) operation: Uuid,
+    /// Which connector.
+    pub(crate) by: usize,
+    /// Microseconds since 1970.
+    pub(crate) at: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Balancer {
     replicas: Vec<SocketAddr>,
@@ -42,6 +54,7 @@ pub(crate) struct Balancer {
     seed: u64,
     levels: Levels,
     resent: Mutex<Resent>,
+    accepted: Mutex<Vec<Accepted>>,
 }
 
 impl Balancer {
@@ -53,11 +66,17 @@ impl Balancer {
             seed,
             levels,
             resent: Mutex::default(),
+            accepted: Mutex::default(),
         }
     }
 
     pub(crate) fn resent(&self) -> Resent {
         *self.resent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn accepted(&self) -> Vec<Accepted> {
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.clone()
     }
 
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
@@ -70,20 +89,20 @@ impl Balancer {
     }
 
     /// A connection to the next replica that lives; there is none for a while when all were killed.
-    async fn replica(&self) -> Option<TcpStream> {
+    async fn replica(&self) -> Option<(usize, TcpStream)> {
         for _ in &self.replicas {
-            let next = self.next.fetch_add(1, Ordering::SeqCst);
-            let replica = self.replicas.get(next % self.replicas.len())?;
+            let next = self.next.fetch_add(1, Ordering::SeqCst) % self.replicas.len();
+            let replica = self.replicas.get(next)?;
             if let Ok(stream) = TcpStream::connect(replica).await {
                 let _ = stream.set_nodelay(true);
-                return Some(stream);
+                return Some((next, stream));
             }
         }
         None
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream) {
-        let Some(replica) = self.replica().await else {
+        let Some((number, replica)) = self.replica().await else {
             return;
         };
         let io = TokioIo::new(replica);
@@ -94,7 +113,7 @@ impl Balancer {
         let cut = Arc::new(Notify::new());
         let service = service_fn(|request| {
             let (balancer, sender, cut) = (Arc::clone(&self), sender.clone(), Arc::clone(&cut));
-            balancer.forward(request, sender, cut)
+            balancer.forward(request, number, sender, cut)
         });
         let downstream = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .serve_connection(TokioIo::new(stream), service);
@@ -109,6 +128,7 @@ impl Balancer {
     async fn forward(
         self: Arc<Self>,
         request: Request<Incoming>,
+        replica: usize,
         sender: Sender,
         cut: Arc<Notify>,
     ) -> Result<Response<Body>, hyper::Error> {
@@ -125,8 +145,11 @@ impl Balancer {
         let mut first = sender.clone();
         match hop {
             ConnectorHop::Whole => {
-                let answer = first.send_request(request()).await?;
-                return Ok(answer.map(http_body_util::BodyExt::boxed));
+                let answer = whole(first.send_request(request()).await?).await?;
+                if head.uri.path().ends_with("/AbortOperation") && answer.grpc_status() == "0" {
+                    self.note(replica, &body);
+                }
+                return Ok(again(answer));
             }
             ConnectorHop::CutBefore => cut.notify_one(),
             ConnectorHop::CutAfter => {
@@ -169,6 +192,16 @@ impl Balancer {
         let never_twice = ["/CreateClient", "/RotateClientSecret", "/AddClientSecret"];
         let never_twice = never_twice.iter().any(|rpc| path.ends_with(rpc));
         ConnectorHop::draw(self.seed, self.levels, &key, never_twice)
+    }
+
+    fn note(&self, by: usize, abort: &[u8]) {
+        // The operation's id stands in the message as it is, as text.
+        let id = |text: &[u8]| Uuid::parse_str(std::str::from_utf8(text).ok()?).ok();
+        if let Some(operation) = abort.windows(36).find_map(id) {
+            let at = now();
+            let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+            accepted.push(Accepted { operation, by, at });
+        }
     }
 
     fn count(&self, answers: &[&Whole]) {

@@ -66,6 +66,12 @@ struct Arguments {
     /// How many in a hundred go wrong between gateways and connectors.
     #[arg(long, default_value_t = 2)]
     connector_hop: u32,
+    /// How many milliseconds there are between two kills, on the average.
+    #[arg(long, default_value_t = 2_000)]
+    kill_every: u64,
+    /// Kill gateways alone.
+    #[arg(long)]
+    kill_gateways: bool,
     /// Kill nothing.
     #[arg(long)]
     no_kills: bool,
@@ -103,11 +109,12 @@ async fn main() -> ExitCode {
     let settled = began.elapsed();
 
     let journal = journal::read(&world.journal()).expect("the journal can be read");
-    let kills = world.kills();
+    let (kills, accepted) = (world.kills(), world.accepted());
     let evidence = Evidence {
         journal: &journal,
         lost: &lost,
         kills: &kills,
+        accepted: &accepted,
         endings: &endings,
     };
     let mut verdict = Verdict::of(&evidence);
@@ -156,7 +163,12 @@ async fn live(
 ) -> Vec<Ending> {
     let over = Arc::new(AtomicBool::new(arguments.no_kills));
     let mut killer = JoinSet::new();
-    killer.spawn(kill(seed, Arc::clone(world), Arc::clone(&over)));
+    let plan = KillPlan {
+        rng: Rng::with_seed(seed),
+        every: arguments.kill_every,
+        gateways: arguments.kill_gateways,
+    };
+    killer.spawn(kill(plan, Arc::clone(world), Arc::clone(&over)));
     let count = Arc::new(AtomicUsize::new(0));
     let mut stories = JoinSet::new();
     let mut endings = Vec::new();
@@ -180,12 +192,19 @@ async fn live(
     endings
 }
 
+/// What is killed.
+struct KillPlan {
+    rng: Rng,
+    every: u64,
+    gateways: bool,
+}
+
 /// Kills one process after the other, and starts each again.
-async fn kill(seed: u64, world: Arc<World>, over: Arc<AtomicBool>) {
-    let mut rng = Rng::with_seed(seed);
+async fn kill(mut plan: KillPlan, world: Arc<World>, over: Arc<AtomicBool>) {
+    let rng = &mut plan.rng;
     while !over.load(Ordering::SeqCst) {
-        sleep(Duration::from_millis(rng.u64(500..4_000))).await;
-        let who = match rng.u32(..5) {
+        sleep(Duration::from_millis(rng.u64(..2 * plan.every))).await;
+        let who = match rng.u32(..if plan.gateways { 2 } else { 5 }) {
             0 => Who::Gateway(0),
             1 => Who::Gateway(1),
             2 => Who::Connector(0),

@@ -6,6 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 
+use uuid::Uuid;
+
+use crate::balancer::Accepted;
 use crate::foreign::STRANGER;
 use crate::journal::{Call, Client, Event, Line};
 use crate::line::Lost;
@@ -23,6 +26,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) journal: &'a [Line],
     pub(crate) lost: &'a [Lost],
     pub(crate) kills: &'a [Kill],
+    pub(crate) accepted: &'a [Accepted],
     pub(crate) endings: &'a [Ending],
 }
 
@@ -163,11 +167,21 @@ impl Verdict {
         for secret in &client.secrets {
             let same = |s: &crate::story::Secret| s.value == secret.client_secret;
             if !known.secrets.iter().any(same) {
-                let why = evidence.why_unknown(&known.id, &secret.secret_id, &ending.sent);
-                self.count(&format!("secret that nobody knows: {why}"));
+                match evidence.excuse_secret(&known.id, &secret.secret_id, &ending.sent) {
+                    Ok(why) => self.count(&format!("secret that nobody knows: {why}")),
+                    Err(why) => {
+                        let what = "an added secret that nobody knows and nothing excuses";
+                        self.harm(what, &format!("{why}: {}", story()));
+                    }
+                }
             }
         }
     }
+}
+
+/// The number of the connector that a request came from.
+fn connector(line: &Line) -> Option<usize> {
+    line.by.strip_prefix("connector-")?.parse().ok()
 }
 
 fn heard(sent: &Sent) -> String {
@@ -193,8 +207,7 @@ impl Evidence<'_> {
             return Ok(format!("Konnect lost our 201 ({})", lost.why));
         }
         let mut answered = None;
-        let mut committed = 0;
-        let mut touched: Vec<(u64, usize, Call)> = Vec::new();
+        let mut knew = BTreeMap::new();
         for line in self.of(id) {
             match &line.event {
                 Event::Answered {
@@ -202,13 +215,8 @@ impl Evidence<'_> {
                     status: 201,
                     ..
                 } => answered = Some(line.at),
-                Event::Committed {
-                    call: Call::Create, ..
-                } => committed = line.at,
-                Event::Arrived { call, .. } => {
-                    let by = line.by.strip_prefix("connector-");
-                    let number = by.and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
-                    touched.push((line.at, number, *call));
+                Event::Arrived { .. } => {
+                    knew.extend(connector(line).map(|number| (number, line.at)));
                 }
                 Event::Answered { .. } | Event::Committed { .. } => {}
             }
@@ -235,76 +243,96 @@ impl Evidence<'_> {
                 });
             }
         }
-        let its_gateway = Who::Gateway(create.gateway);
-        let gateway_died = self
-            .kills
-            .iter()
-            .any(|kill| kill.who == its_gateway && kill.to >= create.from);
-        for kill in self.kills {
-            let Who::Connector(number) = kill.who else {
-                continue;
-            };
-            // Its last look at this client was before its death, found nothing, and was followed by a late commit.
-            let looks = touched
-                .iter()
-                .filter(|(at, by, call)| *by == number && *call == Call::Get && *at <= kill.to);
-            let Some((looked, ..)) = looks.max() else {
-                continue;
-            };
-            if kill.from <= looked + SETTLING && committed + BLINK >= *looked {
-                return Ok("connector killed before it looked again".to_owned());
-            }
+        let operation = id.strip_prefix("dcr-").and_then(|id| id.parse().ok());
+        match self.all_who_knew_died(operation, knew, &[create]) {
+            Some(window) => Ok(window.to_owned()),
+            None => Err(self.story(id, name)),
         }
-        for kill in self.kills {
-            let Who::Connector(number) = kill.who else {
-                continue;
-            };
-            // Nobody but the two of them knew of it.
-            let made_it = |(at, by, _): &(u64, usize, Call)| {
-                *by == number && *at <= kill.to && kill.from <= at + SETTLING
-            };
-            if gateway_died && touched.iter().any(made_it) {
-                return Ok("connector killed after the commit, and its gateway too".to_owned());
-            }
-        }
-        Err(self.story(id, name))
     }
 
-    fn why_unknown(&self, id: &str, secret_id: &str, sent: &[Sent]) -> String {
+    /// Whether everybody is dead who had to undo an operation: the connectors that worked on it or accepted its abort,
+    /// soon after they did, and its gateway, unless a connector had taken it from it.
+    fn all_who_knew_died(
+        &self,
+        operation: Option<Uuid>,
+        mut knew: BTreeMap<usize, u64>,
+        sent: &[&Sent],
+    ) -> Option<&'static str> {
+        let accepted = |a: &&Accepted| Some(a.operation) == operation;
+        let accepted: Vec<_> = self.accepted.iter().filter(accepted).collect();
+        for abort in &accepted {
+            let at = knew.entry(abort.by).or_default();
+            *at = abort.at.max(*at);
+        }
+        let died = |(number, at): (&usize, &u64)| {
+            let who = Who::Connector(*number);
+            let soon = |kill: &&Kill| kill.to + BLINK >= *at && kill.from <= at + SETTLING;
+            self.kills.iter().filter(soon).any(|kill| kill.who == who)
+        };
+        let all_connectors = !knew.is_empty() && knew.iter().all(died);
+        let gateway = self.kills.iter().any(|kill| {
+            let its =
+                |sent: &&&Sent| kill.who == Who::Gateway(sent.gateway) && kill.to >= sent.from;
+            sent.iter().any(|sent| its(&sent))
+        });
+        match (all_connectors, accepted.is_empty(), gateway) {
+            (true, false, _) => Some("connector killed with an undoing still to do"),
+            (true, true, true) => Some("connector killed after the commit, and its gateway too"),
+            _ => None,
+        }
+    }
+
+    /// Why a client of Konnect's has a secret that Konnect does not know.
+    fn excuse_secret(&self, id: &str, secret_id: &str, sent: &[Sent]) -> Result<String, String> {
         let lost = |lost: &&Lost| lost.secret_id.as_deref() == Some(secret_id);
         if let Some(lost) = self.lost.iter().find(lost) {
-            return format!("Konnect lost our answer ({})", lost.why);
+            return Ok(format!("Konnect lost our answer ({})", lost.why));
         }
-        let mut call = Call::Create;
-        let (mut at, mut by) = (0, "");
-        for line in self.of(id) {
-            if let Event::Committed {
-                call: made_by,
+        let made_by = self.of(id).find_map(|line| match &line.event {
+            Event::Committed {
+                call,
                 client: Some(client),
                 ..
+            } => {
+                let secret = client.secrets.iter().find(|s| s.secret_id == secret_id)?;
+                Some((line.at, *call, secret.label.as_deref()))
+            }
+            _ => None,
+        });
+        let Some((at, call, label)) = made_by else {
+            return Err("made by nobody".to_owned());
+        };
+        if call == Call::Rotate {
+            return Ok("a rotation that Konnect did not hear of; another one heals it".to_owned());
+        }
+        let mut knew = BTreeMap::new();
+        for line in self.of(id).filter(|line| line.at <= at) {
+            if let Event::Arrived {
+                call: Call::Add, ..
             } = &line.event
-                && client.secrets.iter().any(|s| s.secret_id == secret_id)
             {
-                (call, at, by) = (*made_by, line.at, &line.by);
-                break;
+                knew = connector(line)
+                    .map(|number| (number, line.at))
+                    .into_iter()
+                    .collect();
             }
         }
-        let answered = self.of(id).any(|line| {
-            line.at >= at
-                && line.at <= at + BLINK
-                && line.by == by
-                && matches!(&line.event, Event::Answered { call: c, status: 200..=299, .. } if *c == call)
+        let adds: Vec<_> = sent.iter().filter(|sent| sent.what == "add").collect();
+        let operation = label.and_then(|label| label.parse().ok());
+        let window = self.all_who_knew_died(operation, knew, &adds);
+        // It was answered, and the gateway died with the answer.
+        let with_it = self.kills.iter().any(|kill| {
+            let its = |sent: &&&Sent| {
+                kill.who == Who::Gateway(sent.gateway)
+                    && kill.to >= sent.from
+                    && at <= kill.to + BLINK
+            };
+            adds.iter().any(|sent| its(&sent))
         });
-        let killed = self.kills.iter().any(|kill| {
-            sent.iter()
-                .any(|sent| kill.to + BLINK >= sent.from && kill.from <= sent.to + SETTLING)
-                && kill.who != Who::Idp
-        });
-        match (call, answered) {
-            (Call::Rotate, _) => "a rotation that Konnect did not hear of".to_owned(),
-            (call, false) => format!("the IdP's answer was lost ({call:?})"),
-            (call, true) if killed => format!("killed on the way ({call:?})"),
-            (call, true) => format!("lost between gateway and connector ({call:?})"),
+        match window {
+            Some(window) => Ok(window.to_owned()),
+            None if with_it => Ok("gateway killed before its abort was accepted".to_owned()),
+            None => Err(format!("{call:?}")),
         }
     }
 

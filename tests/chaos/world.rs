@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::balancer::{Balancer, Resent};
+use crate::balancer::{Accepted, Balancer, Resent};
 use crate::foreign;
 use crate::journal::now;
 use crate::plan::Levels;
@@ -270,6 +270,11 @@ impl World {
     /// What came of the requests that got through to a connector twice.
     pub(crate) fn resent(&self) -> Vec<Resent> {
         self.balancers.iter().map(|b| b.resent()).collect()
+    }
+
+    /// The aborts that connectors have accepted.
+    pub(crate) fn accepted(&self) -> Vec<Accepted> {
+        self.balancers.iter().flat_map(|b| b.accepted()).collect()
     }
 
     /// All that any process of the bridge has printed and ended.
