@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use dcr_contract::Connector;
 use dcr_contract::model::{ConnectorInfo, Deadline, Severity};
-use dcr_contract::{Connector, Remote};
 use dcr_runtime::config::Problem;
+use dcr_runtime::tls::ClientIdentity;
 use jiff::{Timestamp, ToSpan as _};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, Loaded, ProviderConfig, load_dir};
+use crate::providers;
 
 /// For each question to a connector.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -89,7 +92,11 @@ pub async fn check(dir: &Path) -> Findings {
     let mistake = |problem: &Problem| row(Severity::Error, "CONFIGURATION", problem.to_string());
     let oddity = |problem: &Problem| row(Severity::Warning, "CONFIGURATION", problem.to_string());
     let Loaded {
-        config: Config { providers, .. },
+        config: Config {
+            providers,
+            connector_tls,
+            ..
+        },
         held_up,
         ignored,
         ..
@@ -105,7 +112,8 @@ pub async fn check(dir: &Path) -> Findings {
     }
     let mut asked: JoinSet<(usize, Vec<Row>)> = JoinSet::new();
     for (number, provider) in providers.into_iter().enumerate() {
-        asked.spawn(async move { (number, examine(&provider).await) });
+        let identity = connector_tls.clone();
+        asked.spawn(async move { (number, examine(&provider, identity.as_ref()).await) });
     }
     let mut answers = asked.join_all().await;
     answers.sort_by_key(|(number, _)| *number);
@@ -113,7 +121,7 @@ pub async fn check(dir: &Path) -> Findings {
     Findings(rows)
 }
 
-async fn examine(provider: &ProviderConfig) -> Vec<Row> {
+async fn examine(provider: &ProviderConfig, identity: Option<&Arc<ClientIdentity>>) -> Vec<Row> {
     let row = |severity, code: &str, sentence: String| Row {
         provider: provider.id.to_string(),
         severity,
@@ -124,7 +132,7 @@ async fn examine(provider: &ProviderConfig) -> Vec<Row> {
     if let Some((severity, code, sentence)) = keys(provider, Timestamp::now()) {
         rows.push(row(severity, code, sentence.to_owned()));
     }
-    let connector = match Remote::new(&provider.connector) {
+    let connector = match providers::connector(provider, identity) {
         Ok(connector) => connector,
         Err(malformed) => {
             let sentence = format!("the address {} {malformed}", provider.connector);
@@ -209,6 +217,7 @@ mod tests {
             path: ProviderPath::parse("okta").unwrap(),
             // Nobody listens on the discard port.
             connector: ConnectorAddress::parse("http://127.0.0.1:9").unwrap(),
+            connector_identity: None,
             api_keys: expiries.iter().copied().map(key).collect(),
             limits: crate::Limits::default(),
             konnect: None,
@@ -233,7 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connector_that_does_not_answer_is_an_error() {
-        let rows = examine(&provider(&[None])).await;
+        let rows = examine(&provider(&[None]), None).await;
         let [row] = rows.as_slice() else {
             panic!("{rows:?}")
         };

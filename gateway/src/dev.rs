@@ -95,10 +95,13 @@ pub(crate) async fn dev(options: &Options, shutdown: &Shutdown) -> Result<(), De
         listen: listener.local_addr()?,
         probe_listen: probe_listener.local_addr()?,
         failed_authentications: Config::FAILED_AUTHENTICATIONS,
+        tls: None,
+        connector_tls: None,
         providers: vec![ProviderConfig {
             id: ProviderId::parse(PROVIDER)?,
             path: ProviderPath::parse(PROVIDER)?,
             connector: ConnectorAddress::parse(&format!("http://{connector}"))?,
+            connector_identity: None,
             api_keys: vec![ApiKey {
                 hash: ready.hash(),
                 expires_at: None,

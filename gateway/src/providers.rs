@@ -1,10 +1,12 @@
 //! Providers: which path belongs to whom, and which connector serves it.
 
 use std::fmt;
+use std::sync::Arc;
 
-use dcr_contract::model::{Caller, Installation, Malformed, ProviderId};
-use dcr_contract::{ConnectorAddress, Remote};
+use dcr_contract::model::{Caller, Malformed, ProviderId};
+use dcr_contract::{ClientTls, ConnectorAddress, Remote};
 use dcr_runtime::Shutdown;
+use dcr_runtime::tls::{ClientIdentity, PeerIdentity};
 
 use crate::bulkhead::Bulkhead;
 use crate::config::{Config, ProviderConfig};
@@ -68,6 +70,7 @@ pub(crate) struct Provider {
     /// Its calls in flight.
     pub(crate) bulkhead: Bulkhead,
     address: ConnectorAddress,
+    identity: Option<PeerIdentity>,
 }
 
 impl Provider {
@@ -75,15 +78,17 @@ impl Provider {
     /// provider with this id until now.
     fn succeed(
         before: Option<&Self>,
-        installation: &Installation,
+        gateway: &Config,
         config: &ProviderConfig,
         limiters: &Limiters,
         shutdown: &Shutdown,
     ) -> Result<Self, Malformed> {
-        let connected = before.filter(|before| before.address == config.connector);
+        let connected = before.filter(|before| {
+            before.address == config.connector && before.identity == config.connector_identity
+        });
         let connector = match connected {
             Some(before) => before.connector.clone(),
-            None => connect(&config.connector, shutdown)?,
+            None => described(connector(config, gateway.connector_tls.as_ref())?, shutdown),
         };
         let label = ProviderLabel::new(&config.id);
         Ok(Self {
@@ -91,12 +96,13 @@ impl Provider {
             limiter: limiters.of(&label, &config.limits),
             label,
             caller: Caller {
-                installation: installation.clone(),
+                installation: gateway.installation.clone(),
                 provider_id: config.id.clone(),
             },
             connector,
             bulkhead: before.map_or_else(Bulkhead::new, |before| before.bulkhead.clone()),
             address: config.connector.clone(),
+            identity: config.connector_identity.clone(),
         })
     }
 }
@@ -117,7 +123,7 @@ impl Providers {
     ) -> Result<Self, Malformed> {
         let provider = |p: &ProviderConfig| {
             let before = before.and_then(|before| before.with_id(&p.id));
-            Provider::succeed(before, &config.installation, p, limiters, shutdown)
+            Provider::succeed(before, config, p, limiters, shutdown)
         };
         config
             .providers
@@ -143,8 +149,25 @@ impl Providers {
     }
 }
 
-fn connect(address: &ConnectorAddress, shutdown: &Shutdown) -> Result<Remote, Malformed> {
-    let remote = Remote::new(address)?;
+/// Prepares the connection to a provider's connector; must be called within a tokio runtime.
+pub(crate) fn connector(
+    provider: &ProviderConfig,
+    identity: Option<&Arc<ClientIdentity>>,
+) -> Result<Remote, Malformed> {
+    let tls = match (identity, &provider.connector_identity) {
+        (Some(identity), Some(peer)) => {
+            let (identity, peer) = (Arc::clone(identity), peer.clone());
+            Some(ClientTls::new(peer.clone(), move || {
+                identity.towards(&peer)
+            }))
+        }
+        _ => None,
+    };
+    Remote::new(&provider.connector, tls.as_ref())
+}
+
+/// Keeps asking a connector what it is until the process stops.
+fn described(remote: Remote, shutdown: &Shutdown) -> Remote {
     let (described, stopping) = (remote.keep_described(), shutdown.stopping());
     shutdown.tracker().spawn(async move {
         tokio::select! {
@@ -152,7 +175,7 @@ fn connect(address: &ConnectorAddress, shutdown: &Shutdown) -> Result<Remote, Ma
             () = stopping => {}
         }
     });
-    Ok(remote)
+    remote
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use dcr_contract::model::Malformed;
 use dcr_runtime::http::{self, Limits};
 use dcr_runtime::probes::Readiness;
 use dcr_runtime::process::{self, Probes};
+use dcr_runtime::tls::ServerIdentity;
 use dcr_runtime::watch::Watch;
-use dcr_runtime::{Shutdown, listen};
+use dcr_runtime::{Shutdown, listen, tls};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
@@ -39,7 +41,7 @@ pub enum StartError {
 /// at) until `shutdown` stops; then answers what is in flight, and waits for what must be undone. Ready from the start.
 ///
 /// # Errors
-/// When a connector's address cannot be used.
+/// When a connector's address cannot be used, or certificates cannot be watched.
 pub async fn serve_on(
     listener: TcpListener,
     probe_listener: TcpListener,
@@ -48,16 +50,14 @@ pub async fn serve_on(
     shutdown: &Shutdown,
 ) -> Result<(), StartError> {
     let live = Live::new(config, shutdown)?;
-    let metrics = Registry::default();
-    serve_live(
-        listener,
-        probe_listener,
-        live,
-        metrics,
-        protections,
-        shutdown,
-    )
-    .await;
+    let mut metrics = Registry::default();
+    certificates(config, &mut metrics, shutdown)?;
+    let doors = Doors {
+        konnect: listener,
+        tls: config.tls.clone(),
+        probes: probe_listener,
+    };
+    serve_live(doors, live, metrics, protections, shutdown).await;
     Ok(())
 }
 
@@ -81,25 +81,46 @@ pub async fn serve(
     let (listen, probe_listen) = (loaded.config.listen, loaded.config.probe_listen);
     let live = Live::new(&loaded.config, shutdown)?;
     let mut metrics = Registry::default();
+    certificates(&loaded.config, &mut metrics, shutdown)?;
+    let tls = loaded.config.tls.clone();
     let mut reload = Reload::new(dir, loaded, live.clone(), &mut metrics);
-    let listener = listen::bind("listen", listen).await?;
-    let probe_listener = listen::bind("probe_listen", probe_listen).await?;
+    let doors = Doors {
+        konnect: listen::bind("listen", listen).await?,
+        tls,
+        probes: listen::bind("probe_listen", probe_listen).await?,
+    };
     watch.spawn(shutdown, move || reload.again());
-    serve_live(
-        listener,
-        probe_listener,
-        live,
-        metrics,
-        protections,
-        shutdown,
-    )
-    .await;
+    serve_live(doors, live, metrics, protections, shutdown).await;
     Ok(())
 }
 
+/// Has the certificates read again when they change, and their ends told.
+fn certificates(
+    config: &Config,
+    metrics: &mut Registry,
+    shutdown: &Shutdown,
+) -> Result<(), StartError> {
+    let (server, client) = (&config.tls, &config.connector_tls);
+    if let Some(server) = server {
+        server.watch(shutdown).map_err(StartError::Hangup)?;
+    }
+    if let Some(client) = client {
+        client.watch(shutdown).map_err(StartError::Hangup)?;
+    }
+    let metrics = metrics.sub_registry_with_prefix("dcr");
+    tls::register_expiry(metrics, server.as_deref(), client.as_deref());
+    Ok(())
+}
+
+/// Where Konnect and the probes come in.
+struct Doors {
+    konnect: TcpListener,
+    tls: Option<Arc<ServerIdentity>>,
+    probes: TcpListener,
+}
+
 async fn serve_live(
-    listener: TcpListener,
-    probe_listener: TcpListener,
+    doors: Doors,
     live: Live,
     mut metrics: Registry,
     protections: Protections,
@@ -107,10 +128,11 @@ async fn serve_live(
 ) {
     let router = router_over(live, protections, &mut metrics, shutdown);
     let probes = Probes {
-        listener: probe_listener,
+        listener: doors.probes,
         readiness: Readiness::new(shutdown),
         metrics,
     };
-    let konnect = http::serve(listener, router, Limits::default(), shutdown);
+    let limits = Limits::default();
+    let konnect = http::serve(doors.konnect, router, limits, doors.tls, shutdown);
     process::serve(probes, konnect, guard::DRAIN, shutdown).await;
 }

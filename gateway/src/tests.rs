@@ -219,13 +219,14 @@ impl Bridge {
         let stop = connector.clone();
         connector.tracker().spawn(async move {
             let name = Served::<Obedient>::SERVICE_NAME;
-            grpc::serve(listener, service, name, grpc::limits(), &stop).await;
+            grpc::serve(listener, service, name, grpc::limits(), None, &stop).await;
         });
 
         let provider = |id: &str, path: &str, key: &str| ProviderConfig {
             id: ProviderId::parse(id).unwrap(),
             path: ProviderPath::parse(path).unwrap(),
             connector: ConnectorAddress::parse(&address).unwrap(),
+            connector_identity: None,
             api_keys: vec![ApiKey {
                 hash: KeyHash::of(key.as_bytes()),
                 expires_at: None,
@@ -241,6 +242,8 @@ impl Bridge {
             listen: "127.0.0.1:0".parse().unwrap(),
             probe_listen: "127.0.0.1:0".parse().unwrap(),
             failed_authentications: Config::FAILED_AUTHENTICATIONS,
+            tls: None,
+            connector_tls: None,
             providers: vec![
                 provider("first", "a", KEY),
                 provider("second", "a/b", OTHER_KEY),

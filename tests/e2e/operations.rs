@@ -23,7 +23,7 @@ use crate::start::{Bridge, bridge, bridge_with};
 /// A connector, called as the gateway calls it.
 fn remote(address: SocketAddr) -> Remote {
     let address = ConnectorAddress::parse(&format!("http://{address}")).unwrap();
-    Remote::new(&address).unwrap()
+    Remote::new(&address, None).unwrap()
 }
 
 fn call() -> Call {

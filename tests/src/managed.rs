@@ -24,7 +24,7 @@ impl Listing {
     #[must_use]
     pub fn of(connector: SocketAddr, size: u16) -> Self {
         let address = ConnectorAddress::parse(&format!("http://{connector}"));
-        let connector = address.and_then(|address| Remote::new(&address));
+        let connector = address.and_then(|address| Remote::new(&address, None));
         Self {
             connector: connector.expect("an address that HTTP can use"),
             size,

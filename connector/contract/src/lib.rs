@@ -14,5 +14,5 @@ mod wire;
 
 pub use connector::Connector;
 pub use fault::{Fault, FaultKind, Outcome, Reason, Violation, Violations};
-pub use remote::{ConnectorAddress, Remote, RemoteState};
+pub use remote::{ClientTls, ConnectorAddress, Remote, RemoteState};
 pub use served::Served;

@@ -5,6 +5,10 @@
 //! flight is closed after a while, and soon when the process stops. (axum#2741; hyper#4170)
 //!
 //! Connections that have not sent a whole head are few for each peer, see [`headless`](crate::headless).
+//!
+//! Quiet is whoever has no request in flight. The time for the first whole request head begins with the connection: a
+//! TLS handshake takes its own 5 s out of it, and whoever is still shaking hands then, or when the process stops, is
+//! cut. A connection has its slot from the moment it is accepted.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -24,15 +28,20 @@ use hyper::service::service_fn;
 use hyper::{Version, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use crate::framing::{Framing, Watched};
-use crate::headless::Headless;
+use crate::headless::{Headless, Place};
 use crate::http::{AmbiguousLength, HangUp, Limits};
+use crate::tls::ServerIdentity;
 
 /// How long a connection that has been asked to close may go on without a request in flight.
 const LINGER: Duration = Duration::from_millis(500);
@@ -46,6 +55,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    tls: Option<Arc<ServerIdentity>>,
     builder: impl Fn(Tracked) -> auto::Builder<Tracked>,
     stop: impl Future<Output = ()>,
 ) {
@@ -57,6 +67,7 @@ pub(crate) async fn serve(
         router,
         headless: Arc::new(Headless::new(limits.headless_per_peer)),
         limits,
+        tls,
         stopping: CancellationToken::new(),
         cut: CancellationToken::new(),
     });
@@ -153,6 +164,8 @@ struct Shared {
     router: Router,
     headless: Arc<Headless>,
     limits: Limits,
+    /// None is plain text.
+    tls: Option<Arc<ServerIdentity>>,
     stopping: CancellationToken,
     cut: CancellationToken,
 }
@@ -164,10 +177,47 @@ impl Shared {
         peer: SocketAddr,
         _slot: OwnedSemaphorePermit,
     ) {
+        let head = Instant::now() + self.limits.header_read;
         if stream.set_nodelay(true).is_err() {
             return; // the peer has gone
         }
         let place = self.headless.admit(peer.ip());
+        match &self.tls {
+            None => self.requests(stream, peer, place, head).await,
+            Some(identity) => {
+                if let Some(stream) = self.handshake(identity, stream, peer, &place).await {
+                    self.requests(stream, peer, place, head).await;
+                }
+            }
+        }
+    }
+
+    async fn handshake(
+        &self,
+        identity: &ServerIdentity,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: &Place,
+    ) -> Option<TlsStream<TcpStream>> {
+        let limit = self.limits.handshake.min(self.limits.header_read);
+        let handshake = TlsAcceptor::from(identity.current()).accept(stream);
+        tokio::select! {
+            shaken = tokio::time::timeout(limit, handshake) => match shaken {
+                Ok(Ok(stream)) => return Some(stream),
+                Ok(Err(error)) => log_handshake(peer, &error),
+                Err(_) => tracing::debug!(%peer, "no TLS handshake in time"),
+            },
+            () = place.crowded_out() => {}
+            () = self.stopping.cancelled() => {}
+        }
+        None
+    }
+
+    /// Answers the requests of a connection whose first one must have its head before `head`.
+    async fn requests<S>(&self, stream: S, peer: SocketAddr, place: Place, head: Instant)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (activity, mut watched) = watch::channel(Activity::default());
         let activity = Arc::new(activity);
         let framing = Arc::new(Framing::default());
@@ -209,7 +259,7 @@ impl Shared {
         let limits = &self.limits;
         tokio::select! {
             ended = &mut connection => return log_end(peer, ended),
-            () = quiet(&mut watched, limits.header_read, limits.idle) => {}
+            () = quiet(&mut watched, head, limits.idle) => {}
             () = aged(limits.max_age) => {}
             () = hang_up.cancelled() => {}
             () = crowded_out => return,
@@ -218,7 +268,7 @@ impl Shared {
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             ended = connection => log_end(peer, ended),
-            () = quiet(&mut watched, LINGER, LINGER) => {}
+            () = quiet(&mut watched, Instant::now() + LINGER, LINGER) => {}
             () = self.cut.cancelled() => {}
         }
     }
@@ -241,9 +291,24 @@ fn log_end(peer: SocketAddr, ended: Result<(), Box<dyn std::error::Error + Send 
     }
 }
 
-/// Ends when the connection has had no request in flight for `first` from its beginning, or for `later` since its
-/// last answer.
-async fn quiet(activity: &mut watch::Receiver<Activity>, first: Duration, later: Duration) {
+/// What concerns a certificate is an operator's affair; the rest is strangers' noise.
+fn log_handshake(peer: SocketAddr, error: &std::io::Error) {
+    use rustls::Error::{AlertReceived, NoCertificatesPresented};
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(AlertReceived(alert)) => {
+            tracing::warn!(%peer, ?alert, "the other side refuses our certificate or TLS");
+        }
+        Some(NoCertificatesPresented) => {
+            tracing::warn!(%peer, "the other side shows no certificate, and is refused");
+        }
+        // The verifier has told of a certificate that it refused.
+        _ => tracing::debug!(%peer, %error, "no TLS handshake"),
+    }
+}
+
+/// Ends when the connection has had no request by `first`, or no request in flight for `later` since its last answer.
+async fn quiet(activity: &mut watch::Receiver<Activity>, first: Instant, later: Duration) {
     loop {
         let now = *activity.borrow_and_update();
         let changed = activity.changed();
@@ -252,8 +317,12 @@ async fn quiet(activity: &mut watch::Receiver<Activity>, first: Duration, later:
             let _closed = changed.await;
             continue;
         }
-        let limit = if now.begun { later } else { first };
-        if tokio::time::timeout(limit, changed).await.is_err() {
+        let limit = if now.begun {
+            Instant::now() + later
+        } else {
+            first
+        };
+        if tokio::time::timeout_at(limit, changed).await.is_err() {
             return;
         }
     }

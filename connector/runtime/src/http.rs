@@ -1,6 +1,7 @@
-//! An HTTP server for a router: HTTP/1.1 and HTTP/2 with prior knowledge on one port.
+//! An HTTP server for a router: HTTP/1.1 and HTTP/2 on one port, by ALPN over TLS, with prior knowledge without.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::connection;
 use crate::shutdown::Shutdown;
+use crate::tls::ServerIdentity;
 
 /// What a peer may take. Limits on bodies and on the time of a whole request are the router's.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct Limits {
     pub headless_per_peer: usize,
     /// From the connection to its first whole request head, however it dribbles. Default 5 s.
     pub header_read: Duration,
+    /// For a TLS handshake; part of `header_read`. Default 5 s.
+    pub handshake: Duration,
     /// From an answer to the next whole request head on the same connection. Default 75 s: longer than the 60 s after
     /// which common load balancers drop an idle connection, so that they do it first and no request meets a closing
     /// socket.
@@ -44,6 +48,7 @@ impl Default for Limits {
             connections: 1024,
             headless_per_peer: 64,
             header_read: Duration::from_secs(5),
+            handshake: Duration::from_secs(5),
             idle: Duration::from_secs(75),
             max_age: None,
             head_bytes: 16 * 1024,
@@ -80,9 +85,15 @@ pub fn network(address: IpAddr) -> IpAddr {
 
 /// Serves `router` until the process stops, then answers what is in flight, at most for `limits.drain`.
 ///
-/// A handler finds the peer's address as `ConnectInfo<SocketAddr>`. Ends when the last connection has ended; an error
+/// Without `tls` the text is plain. A handler finds the peer's address as `ConnectInfo<SocketAddr>`. Ends when the last connection has ended; an error
 /// in accepting a connection is logged and outlived.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: &Shutdown) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    tls: Option<Arc<ServerIdentity>>,
+    shutdown: &Shutdown,
+) {
     let stop = shutdown.stopping();
-    connection::serve(listener, router, limits, auto::Builder::new, stop).await;
+    connection::serve(listener, router, limits, tls, auto::Builder::new, stop).await;
 }

@@ -17,6 +17,7 @@ pub mod probes;
 pub mod process;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod watch;
 
 pub use shutdown::Shutdown;

@@ -116,6 +116,7 @@ pub async fn serve(
         listener,
         router,
         limits,
+        None,
         auto::Builder::new,
         shutdown.over(),
     )

@@ -15,7 +15,8 @@ use dcr_runtime::config::{Located, Problems, load};
 use dcr_runtime::probes::Readiness;
 use dcr_runtime::process::{self, Probes};
 use dcr_runtime::telemetry::LevelFilter;
-use dcr_runtime::{Shutdown, grpc, listen, telemetry};
+use dcr_runtime::tls::{MutualServerFiles, ServerIdentity};
+use dcr_runtime::{Shutdown, grpc, listen, telemetry, tls};
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -56,6 +57,7 @@ struct ConfigFile<C> {
     probe_listen: SocketAddr,
     #[serde(default)]
     insecure_plaintext: bool,
+    tls: Option<MutualServerFiles>,
     #[serde(default)]
     imported_clients: BTreeMap<String, Vec<Located<String>>>,
     idp: C,
@@ -66,6 +68,7 @@ struct Config<I> {
     installation: Installation,
     listen: SocketAddr,
     probe_listen: SocketAddr,
+    tls: Option<Arc<ServerIdentity>>,
     imported: Imported,
     idp: I,
 }
@@ -77,14 +80,15 @@ impl<I: Idp> Config<I> {
         let installation = Installation::parse(&config.installation.value)
             .map_err(|m| problems.at(&config.installation, "installation", m.to_string()));
         let listen = config.listen.value;
-        if !listen.ip().is_loopback() && !config.insecure_plaintext {
+        if config.tls.is_none() && !listen.ip().is_loopback() && !config.insecure_plaintext {
             problems.at(
                 &config.listen,
                 "listen",
-                "is not loopback and would be served without TLS: listen on 127.0.0.1, or set \
+                "is not loopback and would be served without TLS: give `tls`, listen on 127.0.0.1, or set \
                  `insecure_plaintext: true` where the network itself keeps others out",
             );
         }
+        let tls = config.tls.and_then(|tls| tls.open("tls", &mut problems));
         let imported = imported(&config.imported_clients, &mut problems);
         let Ok(installation) = installation else {
             return Err(problems);
@@ -100,6 +104,7 @@ impl<I: Idp> Config<I> {
                     installation,
                     listen,
                     probe_listen,
+                    tls,
                     imported,
                     idp,
                 })
@@ -224,14 +229,19 @@ pub fn run_with<I: Idp>(
 pub async fn serve_on<I: Idp>(idp: I, listener: TcpListener, shutdown: &Shutdown) {
     let settle_after = idp.traits().settle_after;
     let connector = Managed::new(idp, Imported::default(), shutdown);
-    calls(connector, listener, shutdown).await;
+    calls(connector, listener, None, shutdown).await;
     shutdown.drain(settle_after + UNDOING).await;
 }
 
-async fn calls<I: Idp>(connector: Managed<I>, listener: TcpListener, shutdown: &Shutdown) {
+async fn calls<I: Idp>(
+    connector: Managed<I>,
+    listener: TcpListener,
+    tls: Option<Arc<ServerIdentity>>,
+    shutdown: &Shutdown,
+) {
     let routes = Served::routes(Arc::new(connector));
     let service = Served::<Managed<I>>::SERVICE_NAME;
-    grpc::serve(listener, routes, service, grpc::limits(), shutdown).await;
+    grpc::serve(listener, routes, service, grpc::limits(), tls, shutdown).await;
 }
 
 async fn serve<I: Idp>(
@@ -247,13 +257,19 @@ async fn serve<I: Idp>(
     let settle_after = config.idp.traits().settle_after;
     let connector = Managed::protected(config.idp, config.imported, shutdown, protections);
     connector.remove_old_probes(&config.installation);
+    let mut metrics = Registry::with_prefix("dcr");
+    tls::register_expiry(&mut metrics, config.tls.as_deref(), None);
+    if let Some(tls) = &config.tls {
+        tls.watch(shutdown)
+            .map_err(|e| format!("cannot listen for SIGHUP: {e}"))?;
+    }
     let probes = Probes {
         listener: probes,
         readiness: Readiness::new(shutdown),
-        metrics: Registry::with_prefix("dcr"),
+        metrics,
     };
     tracing::info!(connector = I::NAME, version = I::VERSION, "serving");
-    let calls = calls(connector, listener, shutdown);
+    let calls = calls(connector, listener, config.tls, shutdown);
     process::serve(probes, calls, settle_after + UNDOING, shutdown).await;
     Ok(())
 }

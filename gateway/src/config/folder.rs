@@ -22,12 +22,17 @@ pub(super) struct Folder {
 type Read = BTreeMap<PathBuf, Result<ProviderConfig, Problems>>;
 
 impl Folder {
-    pub(super) fn read(dir: &Path) -> Self {
+    /// `running` is the configuration that the process was started with, which says what it can do.
+    pub(super) fn read(dir: &Path, running: Option<&Config>) -> Self {
         let mut ignored = Problems::in_file(dir);
-        let providers = providers(&providers_dir(dir), &mut ignored);
+        let gateway = gateway::gateway(&gateway_file(dir));
+        // Where gateway.yaml cannot be read, nobody else is blamed for it.
+        let known = running.or(gateway.as_ref().ok());
+        let has_connector_tls = known.is_none_or(|config| config.connector_tls.is_some());
+        let providers = providers(&providers_dir(dir), has_connector_tls, &mut ignored);
         misplaced(dir, &mut ignored);
         Self {
-            gateway: gateway::gateway(&gateway_file(dir)),
+            gateway,
             providers,
             ignored,
         }
@@ -42,7 +47,11 @@ pub(super) fn providers_dir(dir: &Path) -> PathBuf {
     dir.join("providers.d")
 }
 
-fn providers(dir: &Path, ignored: &mut Problems) -> Result<Option<Read>, Problems> {
+fn providers(
+    dir: &Path,
+    has_connector_tls: bool,
+    ignored: &mut Problems,
+) -> Result<Option<Read>, Problems> {
     let entries = match entries(dir) {
         Ok(entries) => entries,
         // A gateway may be there before its first provider is.
@@ -61,7 +70,7 @@ fn providers(dir: &Path, ignored: &mut Problems) -> Result<Option<Read>, Problem
     }
     Ok(Some(
         yaml.into_iter()
-            .map(|file| (file.clone(), provider::provider(&file)))
+            .map(|file| (file.clone(), provider::provider(&file, has_connector_tls)))
             .collect(),
     ))
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use dcr_contract::model::Installation;
 use dcr_runtime::config::{Located, Problems, load};
+use dcr_runtime::tls::{ClientFiles, ServerFiles};
 use serde::Deserialize;
 
 use super::limits::{PerMinute, failed_authentications};
@@ -18,6 +19,8 @@ struct GatewayFile {
     #[serde(default)]
     insecure_plaintext: bool,
     failed_authentications: Option<PerMinute>,
+    tls: Option<ServerFiles>,
+    connector_tls: Option<ClientFiles>,
 }
 
 /// Reads the file; providers are not in it.
@@ -35,14 +38,19 @@ pub(super) fn gateway(file: &Path) -> Result<Config, Problems> {
     if let (Some(listen), Some(written)) = (listen, &read.listen)
         && !listen.ip().is_loopback()
         && !read.insecure_plaintext
+        && read.tls.is_none()
     {
-        let sentence = "takes plain HTTP from other machines, which anyone between can read: listen on loopback \
-            behind something that ends TLS on this machine, or say `insecure_plaintext: true`";
+        let sentence = "takes plain HTTP from other machines, which anyone between can read: give `tls`, listen on \
+            loopback behind something that ends TLS on this machine, or say `insecure_plaintext: true`";
         problems.at(written, "listen", sentence);
     }
     let failed_authentications = read
         .failed_authentications
         .and_then(|written| failed_authentications(written, &mut problems));
+    let tls = read.tls.and_then(|tls| tls.open("tls", &mut problems));
+    let connector_tls = read
+        .connector_tls
+        .and_then(|tls| tls.open("connector_tls", &mut problems));
     match (installation, listen, probe_listen) {
         (Some(installation), Some(listen), Some(probe_listen)) => problems.or(Config {
             installation,
@@ -50,6 +58,8 @@ pub(super) fn gateway(file: &Path) -> Result<Config, Problems> {
             probe_listen,
             failed_authentications: failed_authentications
                 .unwrap_or(Config::FAILED_AUTHENTICATIONS),
+            tls,
+            connector_tls,
             providers: Vec::new(),
         }),
         _ => Err(problems),

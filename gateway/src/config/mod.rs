@@ -15,10 +15,12 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dcr_contract::ConnectorAddress;
 use dcr_contract::model::{Installation, Malformed, ProviderId};
 use dcr_runtime::config::{Located, Problems};
+use dcr_runtime::tls::{ClientIdentity, PeerIdentity, ServerIdentity};
 use jiff::Timestamp;
 
 use self::claims::{Files, settle};
@@ -40,6 +42,10 @@ pub struct Config {
     /// Calls without a right key from one peer that are answered 401; more are answered 429. Default 5 a minute and 10
     /// at once.
     pub failed_authentications: Rate,
+    /// The certificate for Konnect; none serves plain HTTP.
+    pub tls: Option<Arc<ServerIdentity>>,
+    /// The certificate for connectors that are reached over TLS.
+    pub connector_tls: Option<Arc<ClientIdentity>>,
     /// The providers, by file name.
     pub providers: Vec<ProviderConfig>,
 }
@@ -58,6 +64,8 @@ pub struct ProviderConfig {
     pub path: ProviderPath,
     /// The connector that serves it.
     pub connector: ConnectorAddress,
+    /// Whom its certificate must name, where it is reached over TLS.
+    pub connector_identity: Option<PeerIdentity>,
     /// The keys that open it.
     pub api_keys: Vec<ApiKey>,
     /// How much it may be asked.
@@ -93,7 +101,7 @@ pub fn load_dir(dir: &Path) -> Result<Loaded, Problems> {
         gateway,
         providers,
         ignored,
-    } = Folder::read(dir);
+    } = Folder::read(dir, None);
     let mut refused = Problems::in_file(dir);
     let read = providers.unwrap_or_else(|problems| {
         refused.append(problems);
@@ -131,7 +139,7 @@ impl Loaded {
             gateway,
             providers,
             ignored,
-        } = Folder::read(dir);
+        } = Folder::read(dir, Some(&self.config));
         let mut new = Self {
             ignored,
             refused: Problems::in_file(dir),
@@ -163,6 +171,11 @@ impl Loaded {
 impl Config {
     /// The members that differ in a new `gateway.yaml` and take effect at a start only.
     fn differing(&self, new: &Self) -> Vec<&'static str> {
+        let files = |config: &Self| {
+            let server = config.tls.as_ref().map(|tls| tls.files());
+            (server, config.connector_tls.as_ref().map(|tls| tls.files()))
+        };
+        let ((tls, connector_tls), (new_tls, new_connector_tls)) = (files(self), files(new));
         let members = [
             ("installation", self.installation != new.installation),
             ("listen", self.listen != new.listen),
@@ -171,6 +184,8 @@ impl Config {
                 "failed_authentications",
                 self.failed_authentications != new.failed_authentications,
             ),
+            ("tls", tls != new_tls),
+            ("connector_tls", connector_tls != new_connector_tls),
         ];
         let differing = members.into_iter().filter(|(_, differs)| *differs);
         differing.map(|(member, _)| member).collect()

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use dcr_contract::ConnectorAddress;
-use dcr_contract::model::ProviderId;
+use dcr_contract::model::{Malformed, ProviderId};
 use dcr_runtime::config::{Located, Problems, load};
+use dcr_runtime::tls::PeerIdentity;
 use serde::Deserialize;
 
 use super::limits::{Brake, LimitMembers, PerSecond};
@@ -18,6 +19,7 @@ struct ProviderFile {
     id: Option<Located<String>>,
     path: Option<Located<String>>,
     connector: Option<Located<String>>,
+    connector_identity: Option<Located<String>>,
     #[serde(default)]
     insecure_plaintext: bool,
     #[serde(default)]
@@ -36,8 +38,8 @@ struct KeyEntry {
     expires_at: Option<Located<String>>,
 }
 
-/// Reads one file and judges it alone.
-pub(super) fn provider(file: &Path) -> Result<ProviderConfig, Problems> {
+/// Reads one file and judges it alone, beside whether the gateway has a certificate to show to connectors.
+pub(super) fn provider(file: &Path, has_connector_tls: bool) -> Result<ProviderConfig, Problems> {
     let read: ProviderFile = load(file)?;
     let mut problems = Problems::in_file(file);
     let id = required(read.id, "id", &mut problems, ProviderId::parse);
@@ -49,11 +51,33 @@ pub(super) fn provider(file: &Path) -> Result<ProviderConfig, Problems> {
         ConnectorAddress::parse,
     );
     if let (Some(connector), Some(written)) = (&connector, &read.connector)
+        && !connector.is_tls()
         && !connector.is_loopback()
         && !read.insecure_plaintext
     {
-        let sentence = "sends clients' secrets to another machine in plain text, which anyone between can read: say \
-            `insecure_plaintext: true` if the network between is trusted";
+        let sentence = "sends clients' secrets to another machine in plain text, which anyone between can read: use \
+            https://, or say `insecure_plaintext: true` if the network between is trusted";
+        problems.at(written, "connector", sentence);
+    }
+    let connector_identity = match &connector {
+        Some(connector) if connector.is_tls() => required(
+            read.connector_identity,
+            "connector_identity",
+            &mut problems,
+            identity,
+        ),
+        _ => {
+            if let Some(written) = &read.connector_identity {
+                let sentence = "has a meaning only where `connector` begins with https://";
+                problems.at(written, "connector_identity", sentence);
+            }
+            None
+        }
+    };
+    if let (Some(_), Some(written)) = (&connector_identity, &read.connector)
+        && !has_connector_tls
+    {
+        let sentence = "is to be reached over TLS, for which the gateway has no `connector_tls`; add it to gateway.yaml and restart";
         problems.at(written, "connector", sentence);
     }
     if read.api_keys.is_empty() {
@@ -84,10 +108,15 @@ pub(super) fn provider(file: &Path) -> Result<ProviderConfig, Problems> {
             id,
             path,
             connector,
+            connector_identity,
             api_keys,
             limits,
             konnect,
         }),
         _ => Err(problems),
     }
+}
+
+fn identity(text: &str) -> Result<PeerIdentity, Malformed> {
+    PeerIdentity::parse(text).map_err(|error| Malformed::new(error.to_string()))
 }

@@ -10,6 +10,7 @@ mod konnect;
 mod report;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dcr_contract::model::{
@@ -17,6 +18,7 @@ use dcr_contract::model::{
 };
 use dcr_contract::{Connector, Fault, FaultKind, Reason, Remote};
 use dcr_runtime::config::{Problems, read_secret_file};
+use dcr_runtime::tls::ClientIdentity;
 use tokio::task::JoinSet;
 
 use self::compare::{Candidates, compare};
@@ -24,6 +26,7 @@ use self::konnect::Management;
 pub(crate) use self::report::Report;
 use self::report::{Comparison, Outcome, ProviderReport};
 use crate::config::{Config, Konnect, Loaded, ProviderConfig, load_dir};
+use crate::providers::connector;
 
 /// For each question to a connector.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -66,9 +69,15 @@ pub(crate) async fn orphans(options: &Options) -> Result<Report, Unclear> {
     let management = Management::new(&token).map_err(Unclear)?;
     let Config {
         installation,
+        connector_tls,
         mut providers,
         ..
     } = config;
+    let gateway = Gateway {
+        installation,
+        connector_tls,
+        management,
+    };
     let mut held_up: Vec<_> = held_up
         .values()
         .flatten()
@@ -84,8 +93,8 @@ pub(crate) async fn orphans(options: &Options) -> Result<Report, Unclear> {
     }
     let mut compared: JoinSet<(usize, ProviderReport)> = JoinSet::new();
     for (number, provider) in providers.into_iter().enumerate() {
-        let (management, installation) = (management.clone(), installation.clone());
-        compared.spawn(async move { (number, examine(provider, installation, &management).await) });
+        let gateway = gateway.clone();
+        compared.spawn(async move { (number, gateway.examine(provider).await) });
     }
     let mut providers = compared.join_all().await;
     providers.sort_by_key(|(number, _)| *number);
@@ -95,49 +104,52 @@ pub(crate) async fn orphans(options: &Options) -> Result<Report, Unclear> {
     })
 }
 
-async fn examine(
-    provider: ProviderConfig,
+/// What all providers are compared with.
+#[derive(Clone)]
+struct Gateway {
     installation: Installation,
-    management: &Management,
-) -> ProviderReport {
-    let outcome = match &provider.konnect {
-        None => Outcome::NotConfigured,
-        Some(konnect) => match compared(&provider, installation, konnect, management).await {
-            Ok(candidates) => Outcome::Compared(Comparison::of(&candidates)),
-            Err(Unclear(sentence)) => Outcome::Unclear(sentence),
-        },
-    };
-    ProviderReport {
-        provider: provider.id,
-        konnect: provider.konnect,
-        outcome,
-    }
+    connector_tls: Option<Arc<ClientIdentity>>,
+    management: Management,
 }
 
-async fn compared(
-    provider: &ProviderConfig,
-    installation: Installation,
-    konnect: &Konnect,
-    management: &Management,
-) -> Result<Candidates, Unclear> {
-    let connector = Remote::new(&provider.connector).map_err(|rule| {
-        Unclear(format!(
-            "the connector's address {} {rule}",
-            provider.connector
-        ))
-    })?;
-    let caller = Caller {
-        installation,
-        provider_id: provider.id.clone(),
-    };
-    let clients = clients(&connector, &caller).await?;
-    let applications = management.applications(konnect).await?;
-    let mut found = compare(clients, &applications, &provider.id, &konnect.dcr_providers);
-    look_again(&mut found, &connector, &caller).await?;
-    if !found.is_empty() {
-        found.still(&management.applications(konnect).await?);
+impl Gateway {
+    async fn examine(&self, provider: ProviderConfig) -> ProviderReport {
+        let outcome = match &provider.konnect {
+            None => Outcome::NotConfigured,
+            Some(konnect) => match self.compared(&provider, konnect).await {
+                Ok(candidates) => Outcome::Compared(Comparison::of(&candidates)),
+                Err(Unclear(sentence)) => Outcome::Unclear(sentence),
+            },
+        };
+        ProviderReport {
+            provider: provider.id,
+            konnect: provider.konnect,
+            outcome,
+        }
     }
-    Ok(found)
+
+    async fn compared(
+        &self,
+        provider: &ProviderConfig,
+        konnect: &Konnect,
+    ) -> Result<Candidates, Unclear> {
+        let connector = connector(provider, self.connector_tls.as_ref()).map_err(|rule| {
+            let address = &provider.connector;
+            Unclear(format!("the connector's address {address} {rule}"))
+        })?;
+        let caller = Caller {
+            installation: self.installation.clone(),
+            provider_id: provider.id.clone(),
+        };
+        let clients = clients(&connector, &caller).await?;
+        let applications = self.management.applications(konnect).await?;
+        let mut found = compare(clients, &applications, &provider.id, &konnect.dcr_providers);
+        look_again(&mut found, &connector, &caller).await?;
+        if !found.is_empty() {
+            found.still(&self.management.applications(konnect).await?);
+        }
+        Ok(found)
+    }
 }
 
 /// All marked clients of the installation.

@@ -7,22 +7,22 @@ use url::Url;
 
 use crate::model::Malformed;
 
-/// Where a connector listens: `http://HOST:PORT`.
+/// Where a connector listens: `https://HOST:PORT`, or `http://HOST:PORT` for plain text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectorAddress {
     url: Url,
 }
 
 impl ConnectorAddress {
-    /// Parses `http://HOST:PORT`.
+    /// Parses `https://HOST:PORT` or `http://HOST:PORT`.
     ///
     /// # Errors
     /// `Malformed` says which rule is broken.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let url = Url::parse(text)
-            .map_err(|_| Malformed::new("must be a URL like http://dcr-connector-okta:9000"))?;
-        if url.scheme() != "http" {
-            return Err(Malformed::new("must begin with http://"));
+            .map_err(|_| Malformed::new("must be a URL like https://dcr-connector-okta:9000"))?;
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(Malformed::new("must begin with https:// or http://"));
         }
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         if !bare || !url.username().is_empty() || url.password().is_some() {
@@ -37,6 +37,12 @@ impl ConnectorAddress {
         Endpoint::from_shared(url.to_string())
             .map_err(|_| Malformed::new("must be an address that HTTP can use"))?;
         Ok(Self { url })
+    }
+
+    /// Whether it is reached over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.url.scheme() == "https"
     }
 
     /// Whether calls to it never leave this machine (or Pod).
@@ -63,20 +69,20 @@ mod tests {
 
     #[test]
     fn an_address_has_a_host_and_a_port_and_nothing_else() {
-        for (good, loopback) in [
-            ("http://okta:9000", false),
-            ("http://127.0.0.1:1/", true),
-            ("http://[::1]:2", true),
+        for (good, loopback, tls) in [
+            ("http://okta:9000", false, false),
+            ("https://okta:9000", false, true),
+            ("http://127.0.0.1:1/", true, false),
+            ("https://[::1]:2", true, true),
         ] {
-            assert_eq!(
-                ConnectorAddress::parse(good).unwrap().is_loopback(),
-                loopback
-            );
+            let address = ConnectorAddress::parse(good).unwrap();
+            assert_eq!((address.is_loopback(), address.is_tls()), (loopback, tls));
+            assert_eq!(address.to_string(), good.trim_end_matches('/'));
         }
         for bad in [
             "",
             "okta:9000",
-            "https://a:1",
+            "ftp://a:1",
             "http://a:1/x",
             "http://u@a:1",
             "http://a:1?x",

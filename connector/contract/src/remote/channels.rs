@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::transport;
 
-use super::{ConnectorAddress, dial};
+use super::{ClientTls, ConnectorAddress, dial};
 use crate::model::Malformed;
 use crate::served::LARGEST_MESSAGE;
 
@@ -26,6 +26,7 @@ const LIFETIME: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) struct Channels {
     address: ConnectorAddress,
+    tls: Option<ClientTls>,
     slots: [ArcSwap<Channel>; COUNT],
     replaced: AtomicU64,
     connected: Arc<Notify>,
@@ -44,12 +45,16 @@ pub(super) struct Channel {
 
 impl Channels {
     /// Prepares them, connecting none. Must be called within a tokio runtime.
-    pub(super) fn new(address: &ConnectorAddress) -> Result<Self, Malformed> {
+    pub(super) fn new(
+        address: &ConnectorAddress,
+        tls: Option<&ClientTls>,
+    ) -> Result<Self, Malformed> {
         let connected = Arc::new(Notify::new());
-        let slot = || Channel::new(address, &connected).map(ArcSwap::from_pointee);
+        let slot = || Channel::new(address, tls, &connected).map(ArcSwap::from_pointee);
         Ok(Self {
             slots: [slot()?, slot()?, slot()?, slot()?],
             address: address.clone(),
+            tls: tls.cloned(),
             replaced: AtomicU64::new(0),
             connected,
         })
@@ -93,7 +98,7 @@ impl Channels {
     /// Puts a new channel into the place of this one, unless somebody did already.
     fn replace(&self, number: usize, old: &Arc<Channel>) {
         // The address was good for the first ones.
-        let Ok(new) = Channel::new(&self.address, &self.connected) else {
+        let Ok(new) = Channel::new(&self.address, self.tls.as_ref(), &self.connected) else {
             return;
         };
         let found = self.slot(number).compare_and_swap(old, Arc::new(new));
@@ -140,10 +145,14 @@ impl Channels {
 }
 
 impl Channel {
-    fn new(address: &ConnectorAddress, connected: &Arc<Notify>) -> Result<Self, Malformed> {
+    fn new(
+        address: &ConnectorAddress,
+        tls: Option<&ClientTls>,
+        connected: &Arc<Notify>,
+    ) -> Result<Self, Malformed> {
         let is_new = Arc::new(AtomicBool::new(false));
         let (new, wake) = (Arc::clone(&is_new), Arc::clone(connected));
-        let channel = dial::lazily(address, move || {
+        let channel = dial::lazily(address, tls, move || {
             new.store(true, Ordering::Relaxed);
             wake.notify_one();
         })?;

@@ -7,6 +7,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::ConnectorAddress;
 use super::connect::Connect;
+use super::tls::{ClientTls, TlsConnector};
 use crate::model::Malformed;
 
 /// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
@@ -19,6 +20,7 @@ const PONG: Duration = Duration::from_secs(5);
 /// says so. Must be called within a tokio runtime.
 pub(super) fn lazily(
     address: &ConnectorAddress,
+    tls: Option<&ClientTls>,
     connected: impl Fn() + Clone + Send + 'static,
 ) -> Result<Channel, Malformed> {
     let mut connector = HttpConnector::new();
@@ -32,5 +34,17 @@ pub(super) fn lazily(
         .http2_keep_alive_interval(PING)
         .keep_alive_timeout(PONG)
         .keep_alive_while_idle(false);
-    Ok(endpoint.connect_with_connector_lazy(Connect::new(connector, connected)))
+    match (address.is_tls(), tls) {
+        (false, None) => {
+            Ok(endpoint.connect_with_connector_lazy(Connect::new(connector, connected)))
+        }
+        (true, Some(tls)) => {
+            let connector = TlsConnector::new(connector, tls.clone());
+            Ok(endpoint.connect_with_connector_lazy(Connect::new(connector, connected)))
+        }
+        (true, None) => Err(Malformed::new("needs TLS, and none is configured")),
+        (false, Some(_)) => Err(Malformed::new(
+            "must begin with https:// where TLS is configured",
+        )),
+    }
 }

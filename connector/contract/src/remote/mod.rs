@@ -10,6 +10,7 @@ mod connect;
 mod described;
 mod dial;
 mod never_sent;
+mod tls;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use tonic::{Request, Response, Status};
 pub use self::address::ConnectorAddress;
 use self::channels::{Channels, InFlight};
 use self::described::Described;
+pub use self::tls::ClientTls;
 use crate::connector::Connector;
 use crate::fault::{Fault, FaultKind, Reason, root_cause};
 use crate::model::{
@@ -86,11 +88,11 @@ impl Remote {
     /// Prepares the connections; must be called within a tokio runtime.
     ///
     /// # Errors
-    /// `Malformed` when the address is not one that HTTP can use.
-    pub fn new(address: &ConnectorAddress) -> Result<Self, Malformed> {
+    /// `Malformed` when the address is not one that HTTP can use, or `tls` is missing for `https` or given for `http`.
+    pub fn new(address: &ConnectorAddress, tls: Option<&ClientTls>) -> Result<Self, Malformed> {
         Ok(Self(Arc::new(Inner {
             address: address.to_string(),
-            channels: Channels::new(address)?,
+            channels: Channels::new(address, tls)?,
             retried: AtomicU64::new(0),
             described: Described::default(),
         })))

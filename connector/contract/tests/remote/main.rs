@@ -21,7 +21,7 @@ use crate::peer::{Act, CANCEL, ENHANCE_YOUR_CALM, NO_ERROR, Peer, REFUSED_STREAM
 
 fn remote(address: std::net::SocketAddr) -> Remote {
     let address = ConnectorAddress::parse(&format!("http://{address}")).unwrap();
-    Remote::new(&address).unwrap()
+    Remote::new(&address, None).unwrap()
 }
 
 /// One call with a new operation id.

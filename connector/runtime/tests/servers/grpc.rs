@@ -54,7 +54,7 @@ impl Server {
         ));
         let task = {
             let shutdown = shutdown.clone();
-            start(async move { grpc::serve(listener, routes, NAME, limits, &shutdown).await })
+            start(async move { grpc::serve(listener, routes, NAME, limits, None, &shutdown).await })
         };
         Self {
             address,

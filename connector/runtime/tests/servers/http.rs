@@ -70,7 +70,7 @@ impl Server {
             .route("/slow", get(slow));
         let task = {
             let shutdown = shutdown.clone();
-            start(async move { serve(listener, router, limits, &shutdown).await })
+            start(async move { serve(listener, router, limits, None, &shutdown).await })
         };
         Self {
             address,
