@@ -29,3 +29,4 @@ mod reading;
 mod secrecy;
 mod shutdown;
 mod start;
+mod tls;

@@ -10,7 +10,7 @@ use dcr_tests::{Connector, Gateway, Http, Konnect, Planted, Process, Provider, P
 use serde_json::Value;
 
 pub(crate) const GATEWAY: &str = env!("CARGO_BIN_EXE_test-gateway");
-const CONNECTOR: &str = env!("CARGO_BIN_EXE_test-memory");
+pub(crate) const CONNECTOR: &str = env!("CARGO_BIN_EXE_test-memory");
 /// Longer than a process may take to end, or to do one thing and end.
 const END: Duration = Duration::from_secs(15);
 
@@ -183,7 +183,8 @@ impl Bridge {
     }
 }
 
-async fn metrics(probes: std::net::SocketAddr) -> String {
+/// What a process counts.
+pub(crate) async fn metrics(probes: std::net::SocketAddr) -> String {
     let answer = Http::new().get(&format!("http://{probes}/metrics")).await;
     answer.expect("a process has metrics").text()
 }

@@ -24,6 +24,8 @@ pub struct Provider {
     pub id: String,
     /// `http://HOST:PORT` of its connector.
     pub connector: String,
+    /// The URI SAN of its connector, where that is reached over TLS.
+    pub connector_identity: Option<String>,
     /// Its keys, with the time each expires, if it does.
     pub keys: Vec<(String, Option<String>)>,
     /// The members about limits, as YAML. At first there is no limit that a test could meet unasked.
@@ -38,8 +40,19 @@ impl Provider {
         Self {
             id: id.to_owned(),
             connector,
+            connector_identity: None,
             keys: vec![(new_key(), None)],
             limits: "rate_limit: {per_second: 1000000, burst: 1000000}\n".to_owned(),
+        }
+    }
+
+    /// The same, but the connector is reached over TLS and has this URI SAN.
+    #[must_use]
+    pub fn secured(id: &str, connector: SocketAddr, identity: &str) -> Self {
+        Self {
+            connector: format!("https://{connector}"),
+            connector_identity: Some(identity.to_owned()),
+            ..Self::new(id, connector)
         }
     }
 
@@ -49,10 +62,15 @@ impl Provider {
         let Self {
             id,
             connector,
+            connector_identity,
             keys,
             limits,
         } = self;
-        let mut yaml = format!("id: {id}\npath: {id}\nconnector: {connector}\n{limits}api_keys:\n");
+        let mut yaml = format!("id: {id}\npath: {id}\nconnector: {connector}\n{limits}");
+        if let Some(identity) = connector_identity {
+            let _ = writeln!(yaml, "connector_identity: {identity}");
+        }
+        yaml.push_str("api_keys:\n");
         for (key, expires_at) in keys {
             let hash = digest(&SHA256, key.as_bytes());
             let _ = write!(yaml, "- hash: \"sha256:");
@@ -144,7 +162,7 @@ impl Gateway {
     pub fn konnect(&self, provider: &str) -> Konnect {
         let key = self.key(provider);
         let provider = self.provider(provider);
-        let authority = provider.connector.trim_start_matches("http://");
+        let (_, authority) = provider.connector.split_once("://").expect("a URL");
         Konnect::new(&format!("http://{}/{}", self.address, provider.id), key).hiding(authority)
     }
 

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode, Version};
 use http_body_util::{BodyExt as _, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
 use serde_json::Value;
+
+use crate::certificates::{provider, roots};
 
 /// Longer than anything the bridge may take; who waits so long waits for nothing.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,17 +56,38 @@ impl Answer {
 
 /// A client with connections that are kept open; each failed one is a failure.
 #[derive(Debug, Clone)]
-pub struct Http(Client<HttpConnector, Full<Bytes>>);
+pub struct Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 impl Http {
-    /// Makes one.
+    /// Makes one that trusts nobody: for plain HTTP.
     #[must_use]
     pub fn new() -> Self {
+        Self::trusting("", Version::HTTP_11)
+    }
+
+    /// Makes one that trusts these CAs (PEM) and speaks HTTP/1.1 or HTTP/2, over TLS as ALPN agrees on it.
+    #[must_use]
+    pub fn trusting(cas: &str, version: Version) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
+        connector.enforce_http(false);
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them")
+            .with_root_certificates(roots(cas))
+            .with_no_client_auth();
+        let builder = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http();
+        let connector = if version == Version::HTTP_2 {
+            builder.enable_http2().wrap_connector(connector)
+        } else {
+            builder.enable_http1().wrap_connector(connector)
+        };
         Self(
             Client::builder(TokioExecutor::new())
                 .retry_canceled_requests(false)
+                .http2_only(version == Version::HTTP_2)
                 .build(connector),
         )
     }

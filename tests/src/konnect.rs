@@ -58,6 +58,15 @@ impl Konnect {
         }
     }
 
+    /// The same provider over another client: over TLS, or another version of HTTP.
+    #[must_use]
+    pub fn over(&self, http: Http) -> Self {
+        Self {
+            http,
+            ..self.clone()
+        }
+    }
+
     /// Names what no answer may hold: the IdP's address, the connector's credential.
     #[must_use]
     pub fn hiding(mut self, text: &str) -> Self {

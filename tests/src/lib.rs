@@ -12,6 +12,7 @@
 )]
 
 pub mod bridge;
+pub mod certificates;
 pub mod folder;
 pub mod hostile;
 pub mod http;

@@ -57,17 +57,27 @@ impl Process {
     /// Waits for a line that `wanted` makes something of.
     #[track_caller]
     pub fn line<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> impl Future<Output = T> {
+        self.line_after(0, wanted)
+    }
+
+    /// The same, among what was printed after so many bytes of the output.
+    #[track_caller]
+    pub fn line_after<T>(
+        &mut self,
+        bytes: usize,
+        wanted: impl Fn(&str) -> Option<T>,
+    ) -> impl Future<Output = T> {
         let place = std::panic::Location::caller();
         async move {
             let deadline = tokio::time::Instant::now() + PATIENCE;
+            let search = |output: &str| output.get(bytes..)?.lines().find_map(&wanted);
             loop {
-                let output = self.output();
-                if let Some(found) = output.lines().find_map(&wanted) {
+                if let Some(found) = search(&self.output()) {
                     return found;
                 }
                 let grown = tokio::time::timeout_at(deadline, self.grown.changed()).await;
                 let ended = matches!(grown, Ok(Err(_)));
-                let found = self.output().lines().find_map(&wanted);
+                let found = search(&self.output());
                 assert!(
                     found.is_some() || matches!(grown, Ok(Ok(()))),
                     "{place}: {} {} without the expected line; it printed:\n{}",
@@ -96,8 +106,17 @@ impl Process {
 
     /// Asks it to end (SIGTERM).
     pub async fn terminate(&self) {
+        self.signal("-TERM").await;
+    }
+
+    /// Asks it to look at its files at once (SIGHUP).
+    pub async fn hangup(&self) {
+        self.signal("-HUP").await;
+    }
+
+    async fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
-            .arg("-TERM")
+            .arg(signal)
             .arg(self.id().to_string())
             .status()
             .await;

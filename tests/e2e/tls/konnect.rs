@@ -1,0 +1,75 @@
+//! HTTPS for Konnect.
+
+use std::time::{Duration, Instant};
+
+use dcr_tests::certificates::{Ca, Name};
+use dcr_tests::konnect::application;
+use dcr_tests::raw::Raw;
+use dcr_tests::stand_in::dead_port;
+use dcr_tests::{Gateway, Http, Provider};
+use http::Version;
+
+use super::Files;
+use crate::start::GATEWAY;
+
+async fn gateway(files: &Files) -> Gateway {
+    let providers = [Provider::new("one", dead_port())];
+    Gateway::start_with(GATEWAY, &providers, &files.for_konnect()).await
+}
+
+#[tokio::test]
+async fn konnect_is_served_over_tls_by_both_versions_of_http_and_over_nothing_else() {
+    let ca = Ca::new("public");
+    let files = Files::new(&ca.issue(&[Name::Loopback]), &[]);
+    let gateway = gateway(&files).await;
+    let url = format!("https://{}/one", gateway.address);
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let konnect = gateway
+            .konnect("one")
+            .at(&url)
+            .over(Http::trusting(&ca.pem(), version));
+        // The call came as far as the connector, which is not there.
+        konnect.create(&application("a")).await.refused(503);
+    }
+    let mut plain = Raw::connect(&gateway.address.to_string()).await;
+    let request = format!(
+        "GET /one/c/secrets HTTP/1.1\r\nHost: here\r\nX-API-KEY: {}\r\n\r\n",
+        gateway.key("one")
+    );
+    plain.write(request.as_bytes()).await.unwrap();
+    let answer = plain.answer().await;
+    assert!(answer.is_err(), "answered in plain text: {answer:?}");
+}
+
+#[tokio::test]
+async fn the_end_of_the_certificate_is_a_metric() {
+    let ca = Ca::new("public");
+    let files = Files::new(&ca.issue(&[Name::Loopback]), &[]);
+    let gateway = gateway(&files).await;
+    let metrics = Http::new()
+        .get(&format!("http://{}/metrics", gateway.probes))
+        .await
+        .unwrap()
+        .text();
+    // 2040-01-01T00:00:00Z
+    let line = "dcr_tls_not_after_timestamp_seconds{certificate=\"tls\"} 2208988800";
+    assert!(metrics.lines().any(|l| l == line), "{metrics}");
+}
+
+#[tokio::test]
+async fn whoever_never_finishes_the_handshake_is_cut_after_five_seconds() {
+    let ca = Ca::new("public");
+    let files = Files::new(&ca.issue(&[Name::Loopback]), &[]);
+    let gateway = gateway(&files).await;
+    let began = Instant::now();
+    let mut silent = Raw::connect(&gateway.address.to_string()).await;
+    let mut halfway = Raw::connect(&gateway.address.to_string()).await;
+    // The head of a record that never comes.
+    halfway.write(&[22, 3, 1, 1, 0]).await.unwrap();
+    let (silent, halfway) = tokio::join!(silent.hung_up(), halfway.hung_up());
+    silent.unwrap();
+    halfway.unwrap();
+    let took = began.elapsed();
+    let (least, most) = (Duration::from_secs(4), Duration::from_secs(10));
+    assert!(took > least && took < most, "cut after {took:?}");
+}
