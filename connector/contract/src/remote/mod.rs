@@ -57,6 +57,13 @@ struct Inner {
     described: Described,
 }
 
+impl Drop for Inner {
+    /// Whoever waits for a connection learns that there will be none.
+    fn drop(&mut self) {
+        self.channels.connected().notify_one();
+    }
+}
+
 /// What metrics may know of a [`Remote`]: a view of the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteState {
