@@ -3,10 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dcr_contract::model::ProviderId;
-use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
+use dcr_runtime::reloads::Reloads;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -19,21 +16,35 @@ pub(crate) struct Reload {
     dir: PathBuf,
     loaded: Loaded,
     live: Live,
-    metrics: Metrics,
+    reloads: Reloads,
+    held_up: Gauge,
 }
 
 impl Reload {
     /// `live` holds the state of `loaded`, which was read from this directory.
     pub(crate) fn new(dir: &Path, loaded: Loaded, live: Live, registry: &mut Registry) -> Self {
-        let metrics = Metrics::new(registry);
-        metrics.read(&loaded);
-        tell(None, &loaded);
-        Self {
+        let registry = registry.sub_registry_with_prefix("dcr");
+        let held_up = Gauge::default();
+        registry.register(
+            "providers_held_up",
+            "Files in providers.d whose content is not served because of a mistake",
+            held_up.clone(),
+        );
+        let new = Self {
             dir: dir.to_owned(),
             loaded,
             live,
-            metrics,
-        }
+            reloads: Reloads::new(registry),
+            held_up,
+        };
+        new.measure(&new.loaded);
+        tell(None, &new.loaded);
+        new
+    }
+
+    fn measure(&self, loaded: &Loaded) {
+        let held_up = i64::try_from(loaded.held_up.len()).unwrap_or(i64::MAX);
+        self.held_up.set(held_up);
     }
 
     /// Reads again, and returns the files to watch. Must be called within a tokio runtime; blocks.
@@ -41,8 +52,8 @@ impl Reload {
         let new = self.loaded.again(&self.dir);
         match self.live.replace(&new.config) {
             Ok(()) => {
-                self.metrics.reloaded(outcome(&new));
-                self.metrics.read(&new);
+                self.reloads.count(outcome(&new));
+                self.measure(&new);
                 tell(Some(&self.loaded), &new);
                 self.loaded = new;
             }
@@ -50,7 +61,7 @@ impl Reload {
                 tracing::error!(
                     "the new configuration is refused: a connector's address {malformed}"
                 );
-                self.metrics.reloaded("refused");
+                self.reloads.count("refused");
             }
         }
         watched(&self.dir)
@@ -139,52 +150,4 @@ fn tell(before: Option<&Loaded>, now: &Loaded) {
 
 fn with_id<'a>(providers: &'a [ProviderConfig], id: &ProviderId) -> Option<&'a ProviderConfig> {
     providers.iter().find(|provider| provider.id == *id)
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    outcome: &'static str,
-}
-
-#[derive(Debug)]
-struct Metrics {
-    reloads: Family<OutcomeLabels, Counter>,
-    read_at: Gauge,
-    held_up: Gauge,
-}
-
-impl Metrics {
-    fn new(registry: &mut Registry) -> Self {
-        let new = Self {
-            reloads: Family::default(),
-            read_at: Gauge::default(),
-            held_up: Gauge::default(),
-        };
-        registry.register(
-            "dcr_config_reloads",
-            "Changes of the configuration that were read: ok; held_up, when files of providers are; refused, when gateway.yaml or providers.d cannot be used",
-            new.reloads.clone(),
-        );
-        registry.register(
-            "dcr_config_last_reload_timestamp_seconds",
-            "When the configuration was last read",
-            new.read_at.clone(),
-        );
-        registry.register(
-            "dcr_providers_held_up",
-            "Files in providers.d whose content is not served because of a mistake",
-            new.held_up.clone(),
-        );
-        new
-    }
-
-    fn reloaded(&self, outcome: &'static str) {
-        self.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
-    }
-
-    fn read(&self, loaded: &Loaded) {
-        self.read_at.set(Timestamp::now().as_second());
-        let held_up = i64::try_from(loaded.held_up.len()).unwrap_or(i64::MAX);
-        self.held_up.set(held_up);
-    }
 }

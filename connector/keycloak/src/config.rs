@@ -19,7 +19,7 @@ pub struct Config {
     base_url: Located<String>,
     realm: Located<String>,
     client_id: String,
-    client_secret_file: PathBuf,
+    client_secret_file: Located<PathBuf>,
     ca_file: Option<Located<PathBuf>>,
     #[serde(default)]
     insecure_http: bool,
@@ -82,13 +82,16 @@ impl Config {
         }
         let base = BaseUrl::parse(&self.base_url.value, self.insecure_http)
             .map_err(|rule| problems.at(&self.base_url, "idp.base_url", rule.to_string()));
-        let ca = self.ca_file.as_ref().map(|file| {
-            std::fs::read(&file.value).map_err(|error| {
-                let sentence = format!("cannot be read ({error}): correct the path");
-                problems.at(file, "idp.ca_file", sentence);
-            })
-        });
-        let (Ok(base), Ok(ca)) = (base, ca.transpose()) else {
+        let ca = self
+            .ca_file
+            .as_ref()
+            .and_then(|file| settings.read(file, "idp.ca_file", &mut problems));
+        let secret = settings.secret_file(
+            &self.client_secret_file,
+            "idp.client_secret_file",
+            &mut problems,
+        );
+        let (Ok(base), Some(secret)) = (base, secret) else {
             return Err(problems);
         };
         let http = match Client::new(base, ca.as_deref()) {
@@ -103,7 +106,7 @@ impl Config {
         let credentials = ClientCredentials {
             token_endpoint: endpoint.map(str::to_owned).to_vec(),
             client_id: self.client_id.clone(),
-            secret_file: self.client_secret_file,
+            secret_file: secret,
             scope: None,
             audience: None,
         };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use dcr_connector::config::{Located, Problems};
 use dcr_connector::http::{BaseUrl, Client, ClientCredentials};
 use dcr_connector::model::{Audience, Malformed, Scope};
-use dcr_connector::{GrantMap, Settings, Subject};
+use dcr_connector::{GrantMap, SecretFile, Settings, Subject};
 use serde::Deserialize;
 
 use crate::Memory;
@@ -16,7 +16,7 @@ use crate::Memory;
 pub struct Config {
     base_url: Located<String>,
     client_id: String,
-    client_secret_file: PathBuf,
+    client_secret_file: Located<PathBuf>,
     #[serde(default)]
     grants: Vec<Rule>,
 }
@@ -48,10 +48,15 @@ impl Config {
         let grants = grants(&self.grants, &mut problems);
         let base = BaseUrl::parse(&self.base_url.value, false)
             .map_err(|rule| problems.at(&self.base_url, "idp.base_url", rule.to_string()));
-        let Ok(base) = base else {
+        let secret = settings.secret_file(
+            &self.client_secret_file,
+            "idp.client_secret_file",
+            &mut problems,
+        );
+        let (Ok(base), Some(secret)) = (base, secret) else {
             return Err(problems);
         };
-        match memory(base, self.client_id, self.client_secret_file, grants) {
+        match memory(base, self.client_id, secret, grants) {
             Ok(memory) => problems.or(memory),
             Err(rule) => {
                 problems.anywhere("idp", rule.to_string());
@@ -65,7 +70,7 @@ impl Config {
 pub(crate) fn memory(
     base: BaseUrl,
     client_id: String,
-    secret_file: PathBuf,
+    secret_file: SecretFile,
     grants: GrantMap<Grant>,
 ) -> Result<Memory, Malformed> {
     let credentials = ClientCredentials {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dcr_connector::http::BaseUrl;
 use dcr_connector::model::Malformed;
-use dcr_connector::{GrantMap, Shutdown, serve_on};
+use dcr_connector::{GrantMap, SecretFile, Shutdown, serve_on};
 use secrecy::ExposeSecret as _;
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
@@ -55,12 +55,12 @@ impl Backend {
             reason = "a secret's file is where connectors look"
         )]
         file.write_all(secret.expose_secret().as_bytes())?;
-        let (base, id, path) = (
+        let (base, id, secret_file) = (
             BaseUrl::parse(&base_url, false)?,
             ADMIN.to_owned(),
-            file.path().to_owned(),
+            SecretFile::unwatched(file.path()),
         );
-        let memory = config::memory(base, id, path, GrantMap::default())?;
+        let memory = config::memory(base, id, secret_file, GrantMap::default())?;
         let options = Options {
             admin_id: ADMIN.to_owned(),
             admin_secret: secret,

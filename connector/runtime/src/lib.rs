@@ -15,6 +15,7 @@ pub mod http;
 pub mod listen;
 pub mod probes;
 pub mod process;
+pub mod reloads;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

@@ -17,7 +17,7 @@ use crate::model::{
     ManagedClients, NewClient, OperationId, Origin, Page, Registration, Removal, SecretId,
     SecretMetadata,
 };
-use crate::run::Settings;
+use crate::settings::Settings;
 
 /// How one IdP is spoken to. Everything that acts on an existing client takes an [`Owned`] handle, which only
 /// [`Managed`](crate::Managed) makes, after it has checked whose the client is and locked it.
@@ -41,7 +41,9 @@ pub trait Idp: Sized + Send + Sync + 'static {
     /// The IdP's own way to name a client, and what was read of it when it was found.
     type Handle: Send + Sync + 'static;
 
-    /// Validates the configuration and makes the HTTP client; asks the IdP nothing.
+    /// Validates the configuration and makes the HTTP client; asks the IdP nothing. Files are read through `settings`.
+    /// Called again when the configuration or one of those files has changed: the new value serves the calls that
+    /// begin from then on.
     ///
     /// # Errors
     /// Every mistake in the configuration.

@@ -12,11 +12,12 @@ mod idp;
 mod managed;
 mod mark;
 mod run;
+mod settings;
 
 pub use dcr_contract::fault::{self, Fault, FaultKind, Outcome, Reason, Violation, Violations};
 pub use dcr_contract::model;
 pub use dcr_contract::{Connector, Served};
-pub use dcr_runtime::{Shutdown, config};
+pub use dcr_runtime::Shutdown;
 pub use grants::{GrantMap, Registrations, Subject};
 pub use idp::{Added, Created, Found, FoundByOperation, Idp, Rotated, Traits};
 pub use managed::{Imported, Managed, Owned};
@@ -25,4 +26,10 @@ pub use managed::{Protection, Protections};
 pub use mark::{Made, Mark, Marked};
 #[doc(hidden)]
 pub use run::run_with;
-pub use run::{Settings, run, serve_on};
+pub use run::{run, serve_on};
+pub use settings::{SecretFile, Settings};
+
+/// What a section of the configuration is made of. Files are read through [`Settings`].
+pub mod config {
+    pub use dcr_runtime::config::{Located, Problem, Problems};
+}

@@ -50,7 +50,27 @@ pub struct MutualServerFiles {
     gateway_identity: Option<Located<String>>,
 }
 
+/// The same whatever lines they stand on.
+impl PartialEq for MutualServerFiles {
+    fn eq(&self, other: &Self) -> bool {
+        self.values() == other.values()
+    }
+}
+
+impl Eq for MutualServerFiles {}
+
 impl MutualServerFiles {
+    fn values(&self) -> ([Option<&PathBuf>; 3], Option<&String>) {
+        let files = [
+            &self.certificate_file,
+            &self.private_key_file,
+            &self.client_ca_file,
+        ];
+        let files = files.map(|file| file.as_ref().map(|file| &file.value));
+        let identity = self.gateway_identity.as_ref();
+        (files, identity.map(|identity| &identity.value))
+    }
+
     /// Reads the files; their mistakes and missing members go to `problems`. `section` is the name of this one.
     #[must_use]
     pub fn open(&self, section: &str, problems: &mut Problems) -> Option<Arc<ServerIdentity>> {

@@ -92,7 +92,7 @@ impl Client {
     /// Authorises every call by an access token that these credentials get.
     #[must_use]
     pub fn authorized_by(mut self, credentials: ClientCredentials) -> Self {
-        self.token = Some(TokenSource::new(credentials));
+        self.token = Some(TokenSource::new(&self.base, credentials));
         self
     }
 

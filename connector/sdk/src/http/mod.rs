@@ -15,6 +15,7 @@ pub use client::{Client, Effect, Request};
 pub use http::{Method, StatusCode};
 pub use origin::BaseUrl;
 pub use token::ClientCredentials;
+pub(crate) use token::Tokens;
 
 /// The most that is read of an answer.
 pub(crate) const LARGEST_ANSWER: usize = 1024 * 1024;

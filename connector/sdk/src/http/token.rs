@@ -1,8 +1,9 @@
 //! The admin access token: got once for all concurrent callers, renewed before it expires.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -15,10 +16,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Client, Effect, Method};
-use crate::config::read_secret_file;
+use super::{BaseUrl, Client, Effect, Method};
 use crate::fault::{Fault, FaultKind, Outcome, Reason};
 use crate::model::Deadline;
+use crate::settings::SecretFile;
 
 /// What a token without `expires_in` is taken to live (RFC 6749 section 5.1 only recommends the member).
 const USUAL_LIFE: Duration = Duration::from_secs(60);
@@ -35,7 +36,7 @@ pub struct ClientCredentials {
     /// The OAuth client id.
     pub client_id: String,
     /// The file that holds the client secret.
-    pub secret_file: PathBuf,
+    pub secret_file: SecretFile,
     /// The scope to ask for, if any.
     pub scope: Option<String>,
     /// The audience to ask for, where the IdP wants one (Auth0).
@@ -45,14 +46,58 @@ pub struct ClientCredentials {
 /// Gets tokens and keeps the current one.
 pub(super) struct TokenSource {
     credentials: ClientCredentials,
+    slot: Arc<Slot>,
+}
+
+/// The current tokens of a process. What is configured anew takes over the token of the same client with the same
+/// rights, so that no call waits for the first one of a new secret, or fails when the IdP does not know it yet.
+#[derive(Clone, Default)]
+pub(crate) struct Tokens(Arc<std::sync::Mutex<HashMap<String, Weak<Slot>>>>);
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens(..)")
+    }
+}
+
+/// A place for one token.
+#[derive(Default)]
+struct Slot {
     current: ArcSwapOption<Token>,
     renewing: Mutex<()>,
+}
+
+impl Tokens {
+    /// The place for the tokens of these credentials. What is in it was got with the secret before, perhaps.
+    fn slot(&self, base: &BaseUrl, credentials: &ClientCredentials) -> Arc<Slot> {
+        let ClientCredentials {
+            token_endpoint,
+            client_id,
+            secret_file: _,
+            scope,
+            audience,
+        } = credentials;
+        let key = format!("{base} {token_endpoint:?} {client_id:?} {scope:?} {audience:?}");
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
+            if let Some(token) = slot.current.load().as_ref() {
+                token.superseded.store(true, Ordering::Relaxed);
+            }
+            return slot;
+        }
+        slots.retain(|_, slot| slot.strong_count() > 0);
+        let slot = Arc::default();
+        slots.insert(key, Arc::downgrade(&slot));
+        slot
+    }
 }
 
 /// An access token.
 #[derive(Debug)]
 pub(super) struct Token {
     value: SecretString,
+    /// Whether another should be got although this one is not old.
+    superseded: AtomicBool,
     renew_at: Instant,
     expires_at: Instant,
 }
@@ -79,12 +124,9 @@ impl fmt::Debug for TokenSource {
 }
 
 impl TokenSource {
-    pub(super) fn new(credentials: ClientCredentials) -> Self {
-        Self {
-            credentials,
-            current: ArcSwapOption::empty(),
-            renewing: Mutex::new(()),
-        }
+    pub(super) fn new(base: &BaseUrl, credentials: ClientCredentials) -> Self {
+        let slot = credentials.secret_file.tokens().slot(base, &credentials);
+        Self { credentials, slot }
     }
 
     /// The current token. When it gets old, one caller renews it while the others go on with it.
@@ -97,16 +139,18 @@ impl TokenSource {
         deadline: Deadline,
     ) -> Result<Arc<Token>, Fault> {
         let Some(token) = self
+            .slot
             .current
             .load_full()
             .filter(|t| Instant::now() < t.expires_at)
         else {
             return self.renew(client, None, deadline).await;
         };
-        if Instant::now() < token.renew_at {
+        let superseded = token.superseded.load(Ordering::Relaxed);
+        if Instant::now() < token.renew_at && !superseded {
             return Ok(token);
         }
-        let Ok(_renewing) = self.renewing.try_lock() else {
+        let Ok(_renewing) = self.slot.renewing.try_lock() else {
             return Ok(token);
         };
         // A token endpoint that hangs leaves the call itself the other half.
@@ -138,7 +182,7 @@ impl TokenSource {
         refused: Option<&Arc<Token>>,
         deadline: Deadline,
     ) -> Result<Arc<Token>, Fault> {
-        let Ok(_renewing) = timeout_at(deadline.instant(), self.renewing.lock()).await else {
+        let Ok(_renewing) = timeout_at(deadline.instant(), self.slot.renewing.lock()).await else {
             let message = "no access token was to be had in time; nothing was sent";
             return Err(Fault::new(FaultKind::Unavailable { after: None }, message)
                 .reason(Reason::TimedOut));
@@ -147,7 +191,7 @@ impl TokenSource {
         let usable = |token: &Arc<Token>| {
             Instant::now() < token.expires_at && refused.is_none_or(|r| !Arc::ptr_eq(token, r))
         };
-        match self.current.load_full().filter(usable) {
+        match self.slot.current.load_full().filter(usable) {
             Some(token) => Ok(token),
             None => self.fetch(client, deadline).await,
         }
@@ -168,7 +212,9 @@ impl TokenSource {
         let refused = |message: String| {
             Fault::new(FaultKind::Refused, message).reason(Reason::IdpCredentialRefused)
         };
-        let secret = read_secret_file(&credentials.secret_file)
+        let secret = credentials
+            .secret_file
+            .read()
             .map_err(|problem| refused(format!("the connector's own secret: {problem}")))?;
         #[expect(clippy::disallowed_methods, reason = "the form carries the secret")]
         let mut form = vec![
@@ -216,10 +262,11 @@ impl TokenSource {
         let life = life.min(LONGEST_LIFE);
         let token = Arc::new(Token {
             value: grant.access_token,
+            superseded: AtomicBool::new(false),
             renew_at: asked_at + life.mul_f32(0.8),
             expires_at: asked_at + life.saturating_sub(Duration::from_secs(1)),
         });
-        self.current.store(Some(Arc::clone(&token)));
+        self.slot.current.store(Some(Arc::clone(&token)));
         Ok(token)
     }
 }

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dcr_connector::SecretFile;
 use dcr_connector::fault::{Fault, Outcome, Reason};
 use dcr_connector::http::{Answer, BaseUrl, Client, ClientCredentials, StatusCode};
 use dcr_connector::model::Deadline;
@@ -60,7 +61,7 @@ pub(crate) fn credentials(secret: &NamedTempFile) -> ClientCredentials {
     ClientCredentials {
         token_endpoint: vec!["token".to_owned()],
         client_id: "connector".to_owned(),
-        secret_file: secret.path().to_owned(),
+        secret_file: SecretFile::unwatched(secret.path()),
         scope: None,
         audience: None,
     }

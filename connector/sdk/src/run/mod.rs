@@ -1,142 +1,41 @@
 //! A connector's process: subcommands, configuration, life.
 
-use std::collections::{BTreeMap, HashMap};
+mod config;
+mod reload;
+
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use dcr_runtime::config::{Located, Problems, load};
+use dcr_runtime::config::Problems;
 use dcr_runtime::probes::Readiness;
 use dcr_runtime::process::{self, Probes};
+use dcr_runtime::reloads::Reloads;
 use dcr_runtime::telemetry::LevelFilter;
-use dcr_runtime::tls::{MutualServerFiles, ServerIdentity};
+use dcr_runtime::tls::ServerIdentity;
+use dcr_runtime::watch::Watch;
 use dcr_runtime::{Shutdown, grpc, listen, telemetry, tls};
 use prometheus_client::registry::Registry;
-use serde::Deserialize;
 use tokio::net::TcpListener;
 
+use self::config::{Certificates, Config, Read};
+use self::reload::{Fixed, Reload};
+use crate::http::Tokens;
 use crate::idp::Idp;
 use crate::managed::{Imported, Managed, Protections};
 use crate::mark::Made;
-use crate::model::{Caller, ClientId, Deadline, Finding, Installation, ProviderId, Severity};
+use crate::model::{Caller, ClientId, Deadline, Finding, ProviderId, Severity};
 use crate::{Connector, Served};
 
 /// How long the drain waits beyond `settle_after`: what is found then still has to be undone.
 const UNDOING: Duration = Duration::from_secs(30);
 /// How long an examination of the IdP may take.
 const CHECK: Duration = Duration::from_secs(20);
-
-/// What an [`Idp`] is told of its process beside its own section of the configuration.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The installation whose clients this connector owns.
-    pub installation: Installation,
-    /// The configuration file, for messages.
-    pub file: PathBuf,
-}
-
-impl Settings {
-    /// Where to collect the mistakes of the section `idp`; their paths begin with `idp.`.
-    #[must_use]
-    pub fn problems(&self) -> Problems {
-        Problems::in_file(&self.file)
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigFile<C> {
-    installation: Located<String>,
-    listen: Located<SocketAddr>,
-    probe_listen: SocketAddr,
-    #[serde(default)]
-    insecure_plaintext: bool,
-    tls: Option<MutualServerFiles>,
-    #[serde(default)]
-    imported_clients: BTreeMap<String, Vec<Located<String>>>,
-    idp: C,
-}
-
-/// A connector's configuration, read and judged whole.
-struct Config<I> {
-    installation: Installation,
-    listen: SocketAddr,
-    probe_listen: SocketAddr,
-    tls: Option<Arc<ServerIdentity>>,
-    imported: Imported,
-    idp: I,
-}
-
-impl<I: Idp> Config<I> {
-    fn read(file: &Path) -> Result<Self, Problems> {
-        let config: ConfigFile<I::Config> = load(file)?;
-        let mut problems = Problems::in_file(file);
-        let installation = Installation::parse(&config.installation.value)
-            .map_err(|m| problems.at(&config.installation, "installation", m.to_string()));
-        let listen = config.listen.value;
-        if config.tls.is_none() && !listen.ip().is_loopback() && !config.insecure_plaintext {
-            problems.at(
-                &config.listen,
-                "listen",
-                "is not loopback and would be served without TLS: give `tls`, listen on 127.0.0.1, or set \
-                 `insecure_plaintext: true` where the network itself keeps others out",
-            );
-        }
-        let tls = config.tls.and_then(|tls| tls.open("tls", &mut problems));
-        let imported = imported(&config.imported_clients, &mut problems);
-        let Ok(installation) = installation else {
-            return Err(problems);
-        };
-        let settings = Settings {
-            installation,
-            file: file.to_owned(),
-        };
-        match I::open(config.idp, &settings) {
-            Ok(idp) => {
-                let (installation, probe_listen) = (settings.installation, config.probe_listen);
-                problems.or(Self {
-                    installation,
-                    listen,
-                    probe_listen,
-                    tls,
-                    imported,
-                    idp,
-                })
-            }
-            Err(more) => {
-                problems.append(more);
-                Err(problems)
-            }
-        }
-    }
-}
-
-fn imported(clients: &BTreeMap<String, Vec<Located<String>>>, problems: &mut Problems) -> Imported {
-    let mut imported = HashMap::new();
-    for (provider, ids) in clients {
-        let path = format!("imported_clients.{provider}");
-        let provider = match ProviderId::parse(provider) {
-            Ok(provider) => provider,
-            Err(m) => {
-                problems.anywhere(path, format!("the provider id {m}"));
-                continue;
-            }
-        };
-        let parsed = ids.iter().enumerate().filter_map(|(index, id)| {
-            ClientId::parse(&id.value)
-                .map_err(|m| problems.at(id, format!("{path}[{index}]"), m.to_string()))
-                .ok()
-        });
-        imported.insert(provider, parsed.collect());
-    }
-    Imported(imported)
-}
 
 #[derive(Debug, Parser)]
 #[command(disable_version_flag = true)]
@@ -249,7 +148,17 @@ async fn serve<I: Idp>(
     protections: Protections,
     shutdown: &Shutdown,
 ) -> Result<(), String> {
-    let config = Config::<I>::read(file).map_err(text)?;
+    let tokens = Tokens::default();
+    let mut watch = Watch::new([file.to_owned()]).map_err(|e| no_signal(&e))?;
+    let (mut config, files) = loop {
+        let Read { config, files } = Read::<I>::of(file, &tokens, Certificates::Read);
+        let config = config.map_err(|problems| mistakes(&problems))?;
+        // What it names is looked at before it is read.
+        if !watch.follow(files.iter().cloned()) {
+            break (config, files);
+        }
+    };
+    let fixed = Fixed::of(&mut config);
     let listener = listen::bind("listen", config.listen).await.map_err(text)?;
     let probes = listen::bind("probe_listen", config.probe_listen)
         .await
@@ -258,24 +167,32 @@ async fn serve<I: Idp>(
     let connector = Managed::protected(config.idp, config.imported, shutdown, protections);
     connector.remove_old_probes(&config.installation);
     let mut metrics = Registry::with_prefix("dcr");
-    tls::register_expiry(&mut metrics, config.tls.as_deref(), None);
-    if let Some(tls) = &config.tls {
-        tls.watch(shutdown)
-            .map_err(|e| format!("cannot listen for SIGHUP: {e}"))?;
+    tls::register_expiry(&mut metrics, config.identity.as_deref(), None);
+    if let Some(identity) = &config.identity {
+        identity.watch(shutdown).map_err(|e| no_signal(&e))?;
     }
+    let mut reload = Reload {
+        file: file.to_owned(),
+        files,
+        tokens,
+        fixed,
+        connector: connector.clone(),
+        reloads: Reloads::new(&mut metrics),
+    };
+    watch.spawn(shutdown, move || reload.again());
     let probes = Probes {
         listener: probes,
         readiness: Readiness::new(shutdown),
         metrics,
     };
     tracing::info!(connector = I::NAME, version = I::VERSION, "serving");
-    let calls = calls(connector, listener, config.tls, shutdown);
+    let calls = calls(connector, listener, config.identity, shutdown);
     process::serve(probes, calls, settle_after + UNDOING, shutdown).await;
     Ok(())
 }
 
 async fn check<I: Idp>(file: &Path) -> Result<(), String> {
-    let config = Config::<I>::read(file).map_err(text)?;
+    let config = read::<I>(file)?;
     let connector = Managed::new(config.idp, config.imported, &Shutdown::new());
     let findings = connector
         .check(Deadline::after(CHECK))
@@ -315,7 +232,7 @@ async fn adopt<I: Idp>(
     client_id: &ClientId,
     made: Made,
 ) -> Result<(), String> {
-    let config = Config::<I>::read(file).map_err(text)?;
+    let config = read::<I>(file)?;
     let caller = Caller {
         installation: config.installation,
         provider_id,
@@ -330,6 +247,24 @@ async fn adopt<I: Idp>(
         })?;
     tracing::info!(provider = %caller.provider_id, %client_id, "adopted");
     Ok(())
+}
+
+fn read<I: Idp>(file: &Path) -> Result<Config<I>, String> {
+    Read::of(file, &Tokens::default(), Certificates::Read)
+        .config
+        .map_err(|problems| mistakes(&problems))
+}
+
+/// Logs every mistake.
+fn mistakes(problems: &Problems) -> String {
+    problems
+        .iter()
+        .for_each(|problem| tracing::error!("{problem}"));
+    "the configuration cannot be used: see the mistakes above".to_owned()
+}
+
+fn no_signal(error: &std::io::Error) -> String {
+    format!("cannot listen for SIGHUP: {error}")
 }
 
 fn text(error: impl Display) -> String {

@@ -1,0 +1,86 @@
+//! A connector's configuration, read again while calls go on.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use dcr_runtime::reloads::Reloads;
+use dcr_runtime::tls::MutualServerFiles;
+
+use super::config::{Certificates, Config, Read};
+use crate::http::Tokens;
+use crate::idp::Idp;
+use crate::managed::Managed;
+use crate::model::Installation;
+
+/// Reads the configuration again, and puts it into force if it is good.
+pub(super) struct Reload<I> {
+    pub(super) file: PathBuf,
+    pub(super) files: BTreeSet<PathBuf>,
+    pub(super) tokens: Tokens,
+    pub(super) fixed: Fixed,
+    pub(super) connector: Managed<I>,
+    pub(super) reloads: Reloads,
+}
+
+/// What takes effect at a start only.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fixed {
+    installation: Installation,
+    listen: SocketAddr,
+    probe_listen: SocketAddr,
+    tls: Option<MutualServerFiles>,
+}
+
+impl Fixed {
+    pub(super) fn of<I>(config: &mut Config<I>) -> Self {
+        Self {
+            installation: config.installation.clone(),
+            listen: config.listen,
+            probe_listen: config.probe_listen,
+            tls: config.tls.take(),
+        }
+    }
+
+    fn differing(&self, new: &Self) -> impl Iterator<Item = &'static str> {
+        let members = [
+            ("installation", self.installation != new.installation),
+            ("listen", self.listen != new.listen),
+            ("probe_listen", self.probe_listen != new.probe_listen),
+            ("tls", self.tls != new.tls),
+        ];
+        let differing = members.into_iter().filter(|(_, differs)| *differs);
+        differing.map(|(member, _)| member)
+    }
+}
+
+impl<I: Idp> Reload<I> {
+    /// Reads again, and returns the files to watch. Must be called within a tokio runtime; blocks.
+    pub(super) fn again(&mut self) -> Vec<PathBuf> {
+        let Read { config, files } = Read::<I>::of(&self.file, &self.tokens, Certificates::Leave);
+        match config {
+            Ok(mut config) => {
+                let fixed = Fixed::of(&mut config);
+                self.connector.replace(config.idp, config.imported);
+                self.files = files;
+                self.reloads.count("ok");
+                for member in self.fixed.differing(&fixed) {
+                    tracing::warn!(
+                        "`{member}` has changed, which takes a restart; the old one stays in force"
+                    );
+                }
+                tracing::info!(outcome = "ok", "configuration read");
+            }
+            Err(problems) => {
+                // What it is made of may be known only in part.
+                self.files.extend(files);
+                self.reloads.count("refused");
+                for problem in &problems {
+                    tracing::error!("the last good configuration stays in force: {problem}");
+                }
+                tracing::info!(outcome = "refused", "configuration read");
+            }
+        }
+        self.files.iter().cloned().collect()
+    }
+}

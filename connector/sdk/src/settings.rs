@@ -1,0 +1,129 @@
+//! What an [`Idp`](crate::Idp) is told of its process, and the files that its configuration names.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use dcr_runtime::config::read_secret_file;
+use secrecy::SecretString;
+
+use crate::config::{Located, Problem, Problems};
+use crate::http::Tokens;
+use crate::model::Installation;
+
+/// What an [`Idp`](crate::Idp) is told of its process beside its own section of the configuration.
+///
+/// Every file that the section names is read through here: so it is known, and a change of it makes a new `Idp`
+/// without a restart.
+#[derive(Debug)]
+pub struct Settings {
+    /// The installation whose clients this connector owns.
+    pub installation: Installation,
+    /// The configuration file, for messages.
+    pub file: PathBuf,
+    tokens: Tokens,
+    read: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Settings {
+    /// Settings of an installation that is configured in `file`. What has the same `tokens` hands over its access
+    /// tokens.
+    pub(crate) fn new(installation: Installation, file: &Path, tokens: &Tokens) -> Self {
+        Self {
+            installation,
+            file: file.to_owned(),
+            tokens: tokens.clone(),
+            read: Mutex::default(),
+        }
+    }
+
+    /// Where to collect the mistakes of the section `idp`; their paths begin with `idp.`.
+    #[must_use]
+    pub fn problems(&self) -> Problems {
+        Problems::in_file(&self.file)
+    }
+
+    /// A secret in the file that the member at `path` (as `idp.client_secret_file`) names. `None` when it cannot be
+    /// read, which is noted in `problems`.
+    pub fn secret_file(
+        &self,
+        file: &Located<PathBuf>,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<SecretFile> {
+        self.remember(&file.value);
+        let secret = SecretFile {
+            path: file.value.clone(),
+            tokens: self.tokens.clone(),
+        };
+        match secret.read() {
+            Ok(_) => Some(secret),
+            Err(problem) => {
+                problems.at(file, path, problem.to_string());
+                None
+            }
+        }
+    }
+
+    /// The content of the file that the member at `path` (as `idp.ca_file`) names; no secret. `None` when it cannot be
+    /// read, which is noted in `problems`.
+    pub fn read(
+        &self,
+        file: &Located<PathBuf>,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<Vec<u8>> {
+        self.remember(&file.value);
+        let content = fs::read(&file.value).map_err(|error| {
+            let sentence = format!(
+                "{} cannot be read ({error}): correct the path, or make the file readable",
+                file.value.display()
+            );
+            problems.at(file, path, sentence);
+        });
+        content.ok()
+    }
+
+    /// The files that were read through here.
+    pub(crate) fn into_files(self) -> BTreeSet<PathBuf> {
+        self.read
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, file: &Path) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.insert(file.to_owned());
+    }
+}
+
+/// A secret in a file of its own, read whenever it is needed; [`Settings::secret_file`] gives it.
+#[derive(Debug, Clone)]
+pub struct SecretFile {
+    path: PathBuf,
+    tokens: Tokens,
+}
+
+impl SecretFile {
+    /// A file that nobody watches: of a connector without a configuration file, within another process.
+    #[must_use]
+    pub fn unwatched(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            tokens: Tokens::default(),
+        }
+    }
+
+    /// The secret as it is now.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no secret; the problem says what to do, and nothing of the content.
+    pub fn read(&self) -> Result<SecretString, Problem> {
+        read_secret_file(&self.path)
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+}
