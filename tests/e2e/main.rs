@@ -26,6 +26,7 @@ mod orphans;
 mod probes;
 mod providers;
 mod reading;
+mod reload;
 mod secrecy;
 mod shutdown;
 mod start;

@@ -21,7 +21,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 use crate::start::{Bridge, bridge, bridge_with};
 
 /// A connector, called as the gateway calls it.
-fn remote(address: SocketAddr) -> Remote {
+pub(crate) fn remote(address: SocketAddr) -> Remote {
     let address = ConnectorAddress::parse(&format!("http://{address}")).unwrap();
     Remote::new(&address, None).unwrap()
 }
@@ -37,7 +37,10 @@ fn call() -> Call {
     }
 }
 
-async fn create(remote: &Remote, operation: OperationId) -> Result<CreatedClient, Fault> {
+pub(crate) async fn create(
+    remote: &Remote,
+    operation: OperationId,
+) -> Result<CreatedClient, Fault> {
     let client = NewClient {
         name: ClientName::parse("ferry").unwrap(),
         description: None,
@@ -59,7 +62,7 @@ async fn add(
     remote.add_client_secret(&call(), operation, client).await
 }
 
-async fn abort(remote: &Remote, operation: OperationId, target: AbortTarget) -> Abort {
+pub(crate) async fn abort(remote: &Remote, operation: OperationId, target: AbortTarget) -> Abort {
     let aborted = remote.abort_operation(&call(), operation, target).await;
     aborted.unwrap()
 }

@@ -133,10 +133,7 @@ impl Gateway {
         );
         let _ = folder.write("gateway.yaml", &yaml);
         for provider in providers {
-            let _ = folder.write(
-                &format!("providers.d/{}.yaml", provider.id),
-                &provider.yaml(),
-            );
+            let _ = folder.write(&provider_file(&provider.id), &provider.yaml());
         }
         let arguments = [
             "--log".as_ref(),
@@ -177,7 +174,30 @@ impl Gateway {
         key
     }
 
-    fn provider(&self, id: &str) -> &Provider {
+    /// Puts a provider into its configuration, or another version of one; see [`reload`](Self::reload).
+    pub fn put(&mut self, provider: &Provider) {
+        let _ = self
+            .folder
+            .write(&provider_file(&provider.id), &provider.yaml());
+        self.providers.retain(|known| known.id != provider.id);
+        self.providers.push(provider.clone());
+    }
+
+    /// Takes a provider's file away.
+    pub fn take(&mut self, id: &str) {
+        let file = self.folder.path().join(provider_file(id));
+        std::fs::remove_file(file).expect("a provider has a file");
+    }
+
+    /// Has it look at its files, and waits until it has read what has changed. Tells what it then logged.
+    #[track_caller]
+    pub fn reload(&mut self) -> impl Future<Output = Value> {
+        reload(&mut self.process)
+    }
+
+    /// A provider as it was put.
+    #[must_use]
+    pub fn provider(&self, id: &str) -> &Provider {
         let provider = self.providers.iter().find(|p| p.id == id);
         provider.expect("a provider of this gateway")
     }
@@ -226,6 +246,39 @@ impl Connector {
             probes,
             folder,
         }
+    }
+}
+
+impl Connector {
+    /// Has it look at its files, and waits until it has read what has changed. Tells what it then logged.
+    #[track_caller]
+    pub fn reload(&mut self) -> impl Future<Output = Value> {
+        reload(&mut self.process)
+    }
+}
+
+/// Where a provider's file is in a gateway's folder.
+#[must_use]
+pub fn provider_file(id: &str) -> String {
+    format!("providers.d/{id}.yaml")
+}
+
+#[track_caller]
+fn reload(process: &mut Process) -> impl Future<Output = Value> {
+    let place = std::panic::Location::caller();
+    async move {
+        let printed = process.output().len();
+        process.hangup().await;
+        let line = |line: &str| {
+            let mut line: Value = serde_json::from_str(line).ok()?;
+            let fields = line.get_mut("fields").map(Value::take).unwrap_or(line);
+            let said = fields.get("message").and_then(Value::as_str);
+            // What has not changed is not read: a test that waits for that would wait in vain.
+            let unchanged = said.is_some_and(|said| said.starts_with("SIGHUP: nothing"));
+            assert!(!unchanged, "{place}: nothing has changed: {fields}");
+            (said == Some("configuration read")).then_some(fields)
+        };
+        process.line_after(printed, line).await
     }
 }
 

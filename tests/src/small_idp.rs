@@ -167,6 +167,15 @@ impl Admin {
         let _ = expect(&answer, StatusCode::OK);
     }
 
+    /// Replaces the secret of the connector's own credential, and tells the new one. Access tokens live on.
+    pub async fn rotate_own_secret(&self) -> String {
+        let path = format!("{CLIENTS}/{}/new-secret", self.client_id);
+        let answer = self.ask(Verb::POST, &path, None).await;
+        let rotated = expect(&answer, StatusCode::OK);
+        let secret = rotated.get("client_secret").and_then(Value::as_str);
+        secret.expect("a new secret").to_owned()
+    }
+
     /// Waits until no client is left but the connector's own.
     #[track_caller]
     pub fn nothing_left(&self) -> impl Future<Output = ()> {

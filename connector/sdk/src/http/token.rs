@@ -153,6 +153,11 @@ impl TokenSource {
         let Ok(_renewing) = self.slot.renewing.try_lock() else {
             return Ok(token);
         };
+        // Whoever had the lock before may have done the work.
+        let newer = self.slot.current.load_full();
+        if let Some(newer) = newer.filter(|newer| !Arc::ptr_eq(newer, &token)) {
+            return Ok(newer);
+        }
         // A token endpoint that hangs leaves the call itself the other half.
         let half = deadline.at_most(deadline.remaining() / 2);
         match self.fetch(client, half).await {
