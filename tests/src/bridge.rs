@@ -127,6 +127,16 @@ impl Gateway {
         providers: &[Provider],
         more: &str,
     ) -> Self {
+        Self::start_telling(program, providers, more, "trace").await
+    }
+
+    /// The same with another level of what it prints.
+    pub async fn start_telling(
+        program: impl AsRef<OsStr>,
+        providers: &[Provider],
+        more: &str,
+        level: &str,
+    ) -> Self {
         let folder = Folder::new();
         let yaml = format!(
             "installation: {INSTALLATION}\nlisten: 127.0.0.1:0\nprobe_listen: 127.0.0.1:0\n{more}"
@@ -137,7 +147,7 @@ impl Gateway {
         }
         let arguments = [
             "--log".as_ref(),
-            "trace".as_ref(),
+            level.as_ref(),
             "serve".as_ref(),
             "--config".as_ref(),
             folder.path().as_os_str(),
