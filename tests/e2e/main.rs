@@ -31,3 +31,4 @@ mod secrecy;
 mod shutdown;
 mod start;
 mod tls;
+mod versions;

@@ -1,5 +1,6 @@
 //! A connector that answers what it is told to, whatever the contract says.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -68,29 +72,17 @@ struct Shared {
 impl Hostile {
     /// Starts one whose answers hold nothing at all.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             answers: Mutex::default(),
             seen: watch::Sender::new(Vec::new()),
         });
         let service = ConnectorServiceServer::from_arc(Arc::clone(&shared))
             .max_encoding_message_size(usize::MAX);
-        let server = Server::builder()
-            .add_service(service)
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let _ = server.await;
-        });
+        let (address, server) = listening(service).await;
         Self {
             address,
             shared,
-            _server: tasks,
+            _server: server,
         }
     }
 
@@ -124,6 +116,29 @@ impl Hostile {
             found.unwrap_or_else(|| panic!("{place}: no {rpc} of number {number} arrived"))
         }
     }
+}
+
+/// Serves a gRPC service on loopback until the task is dropped.
+pub async fn listening<S>(service: S) -> (SocketAddr, JoinSet<()>)
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S: NamedService + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has a free port");
+    let address = listener
+        .local_addr()
+        .expect("a bound socket has an address");
+    let server = Server::builder()
+        .add_service(service)
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let _ = server.await;
+    });
+    (address, task)
 }
 
 impl Shared {

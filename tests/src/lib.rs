@@ -28,6 +28,7 @@ pub mod schema;
 pub mod small_idp;
 pub mod stand_in;
 pub mod token;
+pub mod versions;
 pub mod without;
 
 mod bodies;
