@@ -9,7 +9,9 @@
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use dcr_proto::v1;
 use dcr_tests::bridge::INSTALLATION;
+use dcr_tests::hostile::{Answer, Hostile};
 use dcr_tests::konnect::{application, verify};
 use dcr_tests::managed::Listing;
 use dcr_tests::management::{Management, Portals};
@@ -18,6 +20,8 @@ use dcr_tests::{Folder, Mishap, Planted, Proxy};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::start::{Bridge, GATEWAY, bridge_with};
@@ -375,6 +379,15 @@ async fn a_total_that_lies_accuses_nobody() {
         world.unclear(why).await;
         assert!(world.proxy.is_spent());
     }
+    // All that is there is listed, and yet it was counted differently.
+    world.others(148);
+    for _ in 0..3 {
+        let meta = json!({"page": {"number": 2, "total": 151}});
+        world
+            .proxy
+            .spoil(Method::GET, "number%5D=2", Mishap::Member("meta", meta));
+    }
+    world.unclear("counted 150 applications, then 151").await;
 }
 
 #[tokio::test]
@@ -493,6 +506,45 @@ async fn a_connector_that_does_not_answer_accuses_nobody() {
     world
         .unclear("the connector's list of clients failed")
         .await;
+}
+
+#[tokio::test]
+async fn a_connector_whose_list_is_not_whole_accuses_nobody() {
+    let mut world = World::start().await;
+    let _ = world.application("gone-long-ago");
+    let hostile = Hostile::start().await;
+    world.bridge.connector.address = hostile.address;
+    world.configure("one", &world.section(&world.proxy.url()));
+    let list = |next: &str, complete| {
+        let client = v1::ManagedClient {
+            client_id: "orphan".to_owned(),
+            provider_id: "one".to_owned(),
+            operation_id: "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
+            ..Default::default()
+        };
+        Answer::Message(v1::ListManagedClientsResponse {
+            clients: vec![client],
+            next_page_token: next.to_owned(),
+            complete,
+        })
+    };
+    let info = ErrorDetails::with_error_info("NOT_SUPPORTED", "dcr.connector.v1", []);
+    let cannot = Status::with_error_details(Code::Unimplemented, "no list", info);
+    for (answer, why) in [
+        (list("", false), "is not complete"),
+        (list("again", true), "the same page again"),
+        (Answer::Status(cannot), "cannot list its clients"),
+        (
+            Answer::Status(Status::internal("broken")),
+            "list of clients failed",
+        ),
+    ] {
+        hostile.answers().list_managed_clients = answer;
+        world.unclear(why).await;
+    }
+    hostile.answers().list_managed_clients = list("", true);
+    hostile.answers().list_client_secrets = Answer::Status(Status::internal("broken"));
+    world.unclear("could not look at the client orphan").await;
 }
 
 #[tokio::test]

@@ -168,6 +168,11 @@ async fn clients(connector: &Remote, caller: &Caller) -> Result<Vec<ManagedClien
         })?;
         clients.extend(listed.clients);
         match listed.next {
+            Some(token) if page.token.as_ref() == Some(&token) => {
+                let sentence =
+                    "the connector's list of clients gives the same page again and again";
+                return Err(Unclear(sentence.to_owned()));
+            }
             Some(token) => page.token = Some(token),
             None if listed.complete => return Ok(clients),
             None => {
