@@ -89,29 +89,7 @@ pub fn run_with(
             }
             Ok(())
         }),
-        Command::Orphans(options) => {
-            let found = Cell::new(false);
-            let code = process::run(async |_| {
-                let report = orphans::orphans(&options)
-                    .await
-                    .map_err(|e| Failure::new(&e))?;
-                if options.json {
-                    print(&report.json())?;
-                } else {
-                    print(&report)?;
-                }
-                if !report.is_whole() {
-                    return Err(Failure::new(&"not every provider was compared: see above"));
-                }
-                found.set(report.has_findings());
-                Ok(())
-            });
-            if found.get() {
-                ExitCode::from(FOUND)
-            } else {
-                code
-            }
-        }
+        Command::Orphans(options) => orphans(&options),
         #[cfg(feature = "dev")]
         Command::Dev(options) => process::run(async |shutdown: Shutdown| {
             crate::dev::dev(&options, &shutdown)
@@ -129,6 +107,30 @@ pub fn run_with(
                 ExitCode::FAILURE
             }
         },
+    }
+}
+
+fn orphans(options: &orphans::Options) -> ExitCode {
+    let found = Cell::new(false);
+    let code = process::run(async |_| {
+        let report = orphans::orphans(options)
+            .await
+            .map_err(|e| Failure::new(&e))?;
+        if options.json {
+            print(&report.json())?;
+        } else {
+            print(&report)?;
+        }
+        if !report.is_whole() {
+            return Err(Failure::new(&"not every provider was compared: see above"));
+        }
+        found.set(report.has_findings());
+        Ok(())
+    });
+    if found.get() {
+        ExitCode::from(FOUND)
+    } else {
+        code
     }
 }
 

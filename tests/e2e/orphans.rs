@@ -247,7 +247,7 @@ async fn where_everybody_has_the_other_nothing_is_found() {
     assert_eq!(ran.code, 0, "{}{}", ran.printed, ran.log);
     assert!(
         ran.printed
-            .starts_with("one: 3 clients and 3 applications compared: 0 "),
+            .starts_with("one: clients 3, applications 3: orphan 0, client_gone 0;"),
         "{}",
         ran.printed
     );

@@ -142,8 +142,7 @@ impl fmt::Display for Comparison {
         };
         write!(
             f,
-            "{clients} clients and {applications} applications compared: {} clients without an application, {} \
-             applications without their client",
+            "clients {clients}, applications {applications}: orphan {}, client_gone {}",
             count(Kind::Orphan),
             count(Kind::ClientGone),
         )?;
@@ -153,23 +152,11 @@ impl fmt::Display for Comparison {
             not_admitted,
             of_other_providers,
         } = *set_apart;
-        for (count, whom) in [
-            (probes, "clients of Verify"),
-            (young, "clients younger than 15 minutes"),
-            (
-                not_admitted,
-                "applications with a client that was never admitted",
-            ),
-            (
-                of_other_providers,
-                "applications with a client of another provider",
-            ),
-        ] {
-            if count > 0 {
-                write!(f, "; {count} {whom} set apart")?;
-            }
-        }
-        Ok(())
+        write!(
+            f,
+            "; set apart: clients of Verify {probes}, clients younger than 15 minutes {young}, applications with a \
+             client that was never admitted {not_admitted}, or of another provider {of_other_providers}"
+        )
     }
 }
 
