@@ -21,6 +21,7 @@ mod hostile_connector;
 mod hostile_ids;
 mod hostile_statuses;
 mod keys;
+mod limits;
 mod operations;
 mod orphans;
 mod probes;

@@ -32,6 +32,16 @@ pub(crate) async fn bridge() -> Bridge {
 /// A whole bridge: its IdP, a proxy before that, one connector, and a gateway with these providers. `idp` is added to
 /// the section `idp` of the connector's configuration, `connector` to its top.
 pub(crate) async fn bridge_with(providers: &[&str], idp: &str, connector: &str) -> Bridge {
+    let providers: Vec<_> = providers.iter().map(|id| (*id, None)).collect();
+    bridge_limited(&providers, idp, connector).await
+}
+
+/// The same with limits of some providers, as YAML.
+pub(crate) async fn bridge_limited(
+    providers: &[(&str, Option<&str>)],
+    idp: &str,
+    connector: &str,
+) -> Bridge {
     let small_idp = SmallIdp::start().await;
     let proxy = Proxy::before(small_idp.url());
     let admin = small_idp.admin();
@@ -40,10 +50,14 @@ pub(crate) async fn bridge_with(providers: &[&str], idp: &str, connector: &str) 
     // What a connector asks its IdP for at its start is not to be taken for what a test makes it ask.
     let looked_through = |line: &str| line.contains("have been looked through").then_some(());
     connector.process.line(looked_through).await;
-    let providers = providers
-        .iter()
-        .map(|id| Provider::new(id, connector.address))
-        .collect::<Vec<_>>();
+    let provider = |(id, limits): &(&str, Option<&str>)| {
+        let mut provider = Provider::new(id, connector.address);
+        if let Some(limits) = limits {
+            provider.limits = format!("{limits}\n");
+        }
+        provider
+    };
+    let providers: Vec<_> = providers.iter().map(provider).collect();
     let gateway = gateway(&providers).await;
     let authority = |url: &str| url.trim_start_matches("http://").to_owned();
     let hidden = [authority(&proxy.url()), authority(small_idp.url())];

@@ -1,9 +1,12 @@
 //! HTTP/1.1 by hand, for what no client library would send.
 
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::http::{Answer, PATIENCE};
 
@@ -20,6 +23,16 @@ impl Raw {
             Ok(stream) => Self(stream),
             Err(e) => panic!("cannot connect to {authority}: {e}"),
         }
+    }
+
+    /// Connects from another address of this machine, as another peer.
+    ///
+    /// # Errors
+    /// When the other side has no room for it.
+    pub async fn connect_from(from: IpAddr, to: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(from, 0))?;
+        socket.connect(to).await.map(Self)
     }
 
     /// Writes bytes as they are.

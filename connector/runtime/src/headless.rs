@@ -1,17 +1,22 @@
 //! Connections that have not sent a whole request head, counted for each peer.
 //!
 //! A peer that opens connections and says nothing (slow-loris) must not take the places of all others. It may hold a
-//! few; of more, the oldest is closed to make room for the newest. So a well-behaved caller behind the same address
-//! gets in all the same: its head follows its connection at once, and its place is free again.
+//! few; of more, the oldest has to go, though not within its first second. So a well-behaved caller behind the same
+//! address gets in all the same, and so does a burst of them: a head follows its connection at once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::http::network;
+
+/// How long a connection may be without a head, however many there are.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The places of all peers. There are never more than there are connections.
 #[derive(Debug)]
@@ -36,6 +41,7 @@ impl Headless {
             all: Arc::clone(self),
             peer: network(peer),
             number: self.next.fetch_add(1, Ordering::Relaxed),
+            taken: Instant::now(),
             crowded_out: CancellationToken::new(),
         };
         let mut peers = self.lock();
@@ -60,13 +66,15 @@ pub(crate) struct Place {
     all: Arc<Headless>,
     peer: IpAddr,
     number: u64,
+    taken: Instant,
     crowded_out: CancellationToken,
 }
 
 impl Place {
-    /// Ends when a newer connection of the same peer needs the place.
+    /// Ends when newer connections of the same peer have taken all places, after a second at the earliest.
     pub(crate) async fn crowded_out(&self) {
         self.crowded_out.cancelled().await;
+        sleep_until(self.taken + GRACE).await;
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Limits {
     /// Open connections; more wait in the system's queue until one ends. Default 1,024.
     pub connections: usize,
     /// Connections of one peer (an IPv6 peer is a /64) that have not sent a whole request head; of more, the oldest are
-    /// closed. Default 64.
+    /// closed after a second. Default 64.
     pub headless_per_peer: usize,
     /// From the connection to its first whole request head, however it dribbles. Default 5 s.
     pub header_read: Duration,

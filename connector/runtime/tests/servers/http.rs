@@ -295,6 +295,22 @@ async fn a_peer_that_says_nothing_makes_room_for_its_own_next_connection() {
 }
 
 #[tokio::test]
+async fn a_burst_of_connections_that_ask_at_once_crowds_nobody_out() {
+    let server = Server::start(Limits {
+        headless_per_peer: 1,
+        ..lax()
+    })
+    .await;
+    let mut peers = Vec::new();
+    for _ in 0..5 {
+        peers.push(server.peer().await);
+    }
+    for peer in &mut peers {
+        assert!(peer.get("/").await.ends_with("here"));
+    }
+}
+
+#[tokio::test]
 async fn a_length_told_in_two_ways_is_noticed() {
     use tokio::io::AsyncWriteExt as _;
     let server = Server::start(lax()).await;
