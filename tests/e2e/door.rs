@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use dcr_tests::konnect::application;
 use dcr_tests::raw::{self, Raw};
-use dcr_tests::{Gateway, Konnect};
+use dcr_tests::{Gateway, Konnect, Listening, Provider};
 use http::Method;
 use http_body_util::Full;
 use serde_json::Value;
 
-use crate::start::gateway_alone;
+use crate::start::{gateway, gateway_alone};
 
 /// The head of a request with a key, to be written by hand.
 fn head(gateway: &Gateway, line: &str, key: &str, more: &str) -> Vec<u8> {
@@ -179,4 +179,83 @@ async fn a_body_that_is_no_object_is_refused() {
         assert_eq!(refusal.error, "invalid_request");
     }
     let _ = konnect.create(&Value::from(1)).await.refused(400);
+}
+
+/// The lines of a head that has what every head must have.
+const CLEAR: &[&str] = &["host: x"];
+
+#[tokio::test]
+async fn a_head_that_two_readers_could_read_differently_is_refused_and_hung_up_on() {
+    let gateway = gateway_alone().await;
+    let konnect = gateway.konnect("one");
+    let key = format!("x-api-key: {}", gateway.key("one"));
+    let json = "content-type: application/json";
+    let (length, chunked) = ("content-length: 5", "transfer-encoding: chunked");
+    let chunk = "5\r\n{\"a\":\r\n0\r\n\r\n";
+    let ask = |lines: &[&str], body: &str| {
+        let lines = [lines, &[&*key]].concat().join("\r\n");
+        format!("POST /one/ HTTP/1.1\r\n{lines}\r\n\r\n{body}")
+    };
+    let with = |lines: &[&str], body: &str| ask(&[CLEAR, lines].concat(), body);
+    for ambiguous in [
+        with(&[length, chunked], chunk),
+        with(&[chunked, length], chunk),
+        with(&["transfer-encoding: gzip", chunked], chunk),
+        with(&[json, json, length], "{\"a\":"),
+        with(&["authorization: a", "authorization: b"], ""),
+        with(&["host: x"], ""),
+        with(&["host: y"], ""),
+        ask(&[], ""),
+    ] {
+        let mut connection = Raw::connect(&gateway.address.to_string()).await;
+        connection.write(ambiguous.as_bytes()).await.unwrap();
+        let reply = konnect.check(connection.answer().await.unwrap());
+        let refusal = reply.refused(400);
+        assert_eq!(refusal.error, "ambiguous_request", "{ambiguous}");
+        connection.hung_up().await.unwrap();
+    }
+    // Each of them is right alone: the body is what is wrong with it.
+    for clear in [
+        with(&[length, json], "{\"a\":"),
+        with(&[chunked, json], chunk),
+        with(&[length, "authorization: a"], "{\"a\":"),
+    ] {
+        let refusal = by_hand(&gateway, &konnect, clear.as_bytes()).await;
+        assert_eq!(refusal.refused(400).error, "invalid_request", "{clear}");
+    }
+}
+
+#[tokio::test]
+async fn a_connector_gets_no_header_of_konnects() {
+    let connector = Listening::open().await;
+    let gateway = gateway(&[Provider::new("one", connector.address)]).await;
+    let request = gateway.konnect("one").request(Method::GET, "/c/secrets");
+    let request = request
+        .header("x-planted", "planted")
+        .header("authorization", "Bearer planted")
+        .header("cookie", "planted=1")
+        .header("forwarded", "for=planted")
+        .header("x-request-id", "planted")
+        .header("baggage", "planted=1")
+        .header("traceparent", "planted")
+        .header("grpc-timeout", "1H")
+        .body(Full::default())
+        .unwrap();
+    let _ = gateway.konnect("one").send(request).await;
+    let heads = connector.heads();
+    assert!(
+        heads.contains("/dcr.connector.v1.ConnectorService/ListClientSecrets"),
+        "{heads}"
+    );
+    assert!(heads.contains("grpc-timeout"), "{heads}");
+    for text in [
+        "planted",
+        "1H",
+        gateway.key("one"),
+        "x-api-key",
+        "cookie",
+        "authorization",
+    ] {
+        assert!(!heads.contains(text), "{text} is in {heads}");
+    }
 }
