@@ -10,6 +10,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod abuse;
 mod bad_input;
 mod calls;
 mod dead;
@@ -22,6 +23,7 @@ mod hostile_ids;
 mod hostile_statuses;
 mod keys;
 mod limits;
+mod matrix;
 mod operations;
 mod orphans;
 mod probes;

@@ -75,7 +75,7 @@ pub(crate) async fn bridge_limited(
     }
 }
 
-async fn connector_of(proxy: &Proxy, admin: &Admin, idp: &str, more: &str) -> Connector {
+pub(crate) async fn connector_of(proxy: &Proxy, admin: &Admin, idp: &str, more: &str) -> Connector {
     let section = |folder: &dcr_tests::Folder| {
         let file = folder.write("idp-secret", admin.own_client_secret());
         format!(

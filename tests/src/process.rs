@@ -5,6 +5,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -163,6 +164,16 @@ impl Process {
             ended.unwrap_or_else(|_| panic!("{place}: a process did not end within {limit:?}"))
         }
     }
+}
+
+/// Lets this process open as many files as it may: tests that play a crowd need them.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).expect("a soft limit can be raised to the hard one");
 }
 
 async fn keep(

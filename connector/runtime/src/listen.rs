@@ -3,7 +3,11 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections that may wait for us; the system allows no more (`net.core.somaxconn`). Whoever finds no place tries again
+/// after one second, then after two more, then four: a short queue would cost callers more than a long one.
+const QUEUE: u32 = 4096;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +24,9 @@ pub struct ListenError {
 ///
 /// # Errors
 /// When the address is in use, is not this machine's, or needs a privilege; the message says what to do.
+#[expect(clippy::unused_async, reason = "a listener needs a runtime")]
 pub async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, ListenError> {
-    let listener = TcpListener::bind(address).await;
-    let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let bound = listen(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
     match bound {
         Ok((address, listener)) => {
             tracing::info!(%address, "listening ({what})");
@@ -35,6 +39,17 @@ pub async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener
             source,
         }),
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // The last process's connections may linger there.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 fn advice(kind: ErrorKind) -> &'static str {
