@@ -79,7 +79,7 @@ struct Arguments {
     /// code 0 when the harm is seen.
     #[arg(long)]
     without: Option<String>,
-    /// Keep what the processes printed, and the journal, in this folder.
+    /// Keep what the processes printed, the journal, and the orphans that are excused, in this folder. It holds secrets.
     #[arg(long)]
     keep: Option<std::path::PathBuf>,
 }
@@ -132,7 +132,7 @@ async fn main() -> ExitCode {
         verdict.add(&format!("kills of {:?}", kill.who), 1);
     }
     if let Some(folder) = &arguments.keep {
-        keep(&world, folder);
+        keep(&world, &verdict, folder);
     }
     for (what, count) in &verdict.counts {
         say(&format!("{count:>7}  {what}\n"));
@@ -263,9 +263,11 @@ fn secrecy(world: &World, verdict: &mut Verdict) {
     }
 }
 
-fn keep(world: &World, folder: &std::path::Path) {
+fn keep(world: &World, verdict: &Verdict, folder: &std::path::Path) {
     std::fs::create_dir_all(folder).expect("the folder can be made");
     let _ = std::fs::copy(world.journal(), folder.join("journal"));
+    std::fs::write(folder.join("excused"), verdict.excused.join("\n\n"))
+        .expect("the disk has room");
     let mut log = String::new();
     for (who, printed) in world.printed() {
         let _ = writeln!(log, "=== {who:?}\n{printed}");

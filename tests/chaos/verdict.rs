@@ -35,6 +35,8 @@ pub(crate) struct Evidence<'a> {
 pub(crate) struct Verdict {
     pub(crate) counts: BTreeMap<String, usize>,
     pub(crate) harm: Vec<String>,
+    /// The orphans that came through open windows, with all that is known of each.
+    pub(crate) excused: Vec<String>,
 }
 
 impl Verdict {
@@ -104,7 +106,11 @@ impl Verdict {
             .collect();
         for id in orphans {
             match evidence.excuse(id, &table[id].name) {
-                Ok(window) => verdict.count(&format!("orphan: {window}")),
+                Ok(window) => {
+                    verdict.count(&format!("orphan: {window}"));
+                    let story = evidence.story(id, &table[id].name);
+                    verdict.excused.push(format!("{window}: {story}"));
+                }
                 Err(story) => verdict.harm("an orphan that nothing excuses", &story),
             }
         }

@@ -21,11 +21,8 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::journal::{Call, Client, Event, Secret};
-use crate::mishaps::{Mishap, draw};
+use crate::mishaps::{Mishap, draw, usual};
 use crate::table::{NewClient, NewSecret, Patch, Refusal, Table};
-
-/// How long a change takes when all goes well.
-const USUAL: Duration = Duration::from_millis(20);
 
 pub(crate) struct Idp {
     table: Mutex<Table>,
@@ -140,7 +137,7 @@ impl Idp {
         id: &str,
     ) -> io::Result<Response<Body>> {
         let call = asked.call();
-        let mishap = {
+        let (usual, mishap) = {
             let mut table = self.table();
             let name = match &asked {
                 Asked::Create(new) => new.name.clone(),
@@ -149,7 +146,8 @@ impl Idp {
                     .map_or_else(|_| id.to_owned(), |client| client.name.clone()),
             };
             let nth = table.count(&name, call);
-            let mishap = draw(self.seed, self.mishaps, call, &name, nth);
+            let name_and_nth = format!("{name}/{nth}");
+            let mishap = draw(self.seed, self.mishaps, call, &name_and_nth);
             let arrived = Event::Arrived {
                 call,
                 client_id: id.to_owned(),
@@ -157,14 +155,12 @@ impl Idp {
                 mishap: mishap.as_ref().map(|mishap| format!("{mishap:?}")),
             };
             table.note(by, arrived);
-            mishap
+            (usual(self.seed, call, &name_and_nth), mishap)
         };
         let cut = || Err(io::ErrorKind::ConnectionAborted.into());
         match mishap {
             None => {
-                if !matches!(call, Call::Get | Call::Secrets) {
-                    sleep(USUAL).await;
-                }
+                sleep(usual).await;
                 Ok(respond(self.done(by, asked, id)))
             }
             Some(Mishap::Slow(time)) => {

@@ -44,10 +44,19 @@ const RETRY_AFTER: [Option<&str>; 8] = [
     Some("99999999999999999999999"),
 ];
 
-/// Draws what becomes of the `nth` call of this kind for this client, where `level` in a hundred go wrong.
-pub(crate) fn draw(seed: u64, level: u32, call: Call, name: &str, nth: u32) -> Option<Mishap> {
-    let text = format!("{seed}/{call:?}/{name}/{nth}");
-    let mut rng = Rng::with_seed(hash(&text));
+/// How long a call takes when all goes well; `which` is the client's name and the how manieth call of its kind.
+pub(crate) fn usual(seed: u64, call: Call, which: &str) -> Duration {
+    let mut rng = rng(seed, "usual", call, which);
+    Duration::from_millis(match call {
+        Call::Create | Call::Add => rng.u64(10..400),
+        Call::Get | Call::Secrets => 0,
+        _ => rng.u64(..40),
+    })
+}
+
+/// Draws what becomes of a call, where `level` in a hundred go wrong.
+pub(crate) fn draw(seed: u64, level: u32, call: Call, which: &str) -> Option<Mishap> {
+    let mut rng = rng(seed, "mishap", call, which);
     if rng.u32(..100) >= level {
         return None;
     }
@@ -74,6 +83,10 @@ pub(crate) fn draw(seed: u64, level: u32, call: Call, name: &str, nth: u32) -> O
         (17, _) => Mishap::UnavailableBefore,
         _ => Mishap::Slow(short),
     })
+}
+
+fn rng(seed: u64, what: &str, call: Call, which: &str) -> Rng {
+    Rng::with_seed(hash(&format!("{seed}/{what}/{call:?}/{which}")))
 }
 
 /// FNV-1a: the same on every machine and in every release of Rust.
