@@ -2,7 +2,7 @@
 //! Loses, cuts and doubles single requests on the way.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +55,7 @@ pub(crate) struct Balancer {
     levels: Levels,
     resent: Mutex<Resent>,
     accepted: Mutex<Vec<Accepted>>,
+    calm: AtomicBool,
 }
 
 impl Balancer {
@@ -67,11 +68,17 @@ impl Balancer {
             levels,
             resent: Mutex::default(),
             accepted: Mutex::default(),
+            calm: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn resent(&self) -> Resent {
         *self.resent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on nothing goes wrong.
+    pub(crate) fn calm(&self) {
+        self.calm.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn accepted(&self) -> Vec<Accepted> {
@@ -178,6 +185,9 @@ impl Balancer {
     }
 
     fn hop(&self, path: &str, body: &[u8]) -> ConnectorHop {
+        if self.calm.load(Ordering::SeqCst) {
+            return ConnectorHop::Whole;
+        }
         let number = self.requests.fetch_add(1, Ordering::SeqCst);
         let creates = path.ends_with("/CreateClient");
         // A create is known by the name of its client, which stands in the message as it is.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dcr_tests::http::Answer;
 use dcr_tests::konnect::{application, event, merge};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use crate::foreign;
 use crate::journal::now;
 use crate::line::{Heard, Line};
-use crate::plan::{Send, Step, Story};
+use crate::plan::{KonnectHop, Send, Step, Story};
 use crate::world::{PROVIDERS, World};
 
 /// One request.
@@ -61,13 +62,14 @@ pub(crate) struct Known {
     pub(crate) registered: Option<BTreeMap<String, &'static str>>,
     pub(crate) delete: Life,
     /// Whether a rotation may still be made: it would end every secret.
-    rotation_open: bool,
+    pub(crate) rotation_open: bool,
 }
 
 /// All that came of a story.
 #[derive(Debug)]
 pub(crate) struct Ending {
     pub(crate) name: String,
+    pub(crate) alone: bool,
     pub(crate) known: Option<Known>,
     pub(crate) sent: Vec<Sent>,
     /// What was answered and may not be.
@@ -150,9 +152,31 @@ pub(crate) async fn tell(world: &World, line: &Line, count: &AtomicUsize, story:
     }
     Ending {
         name: story.name,
+        alone: story.alone,
         known,
         sent: teller.sent.into_inner().unwrap_or_default(),
         wrong,
+    }
+}
+
+/// Rotates once more, when nothing goes wrong; the new secret.
+pub(crate) async fn rotate_again(world: &World, alone: bool, id: &str) -> Option<String> {
+    let teller = Teller {
+        world,
+        line: &Line::default(),
+        count: &AtomicUsize::new(0),
+        provider: usize::from(alone),
+        sent: std::sync::Mutex::default(),
+    };
+    let send = Send {
+        pause: Duration::ZERO,
+        gateway: 0,
+        hop: KonnectHop::Whole,
+    };
+    let path = format!("/{id}/new-secret");
+    match teller.send("rotate", "POST", &path, None, send).await {
+        Told::Done(answer) => Some(answer.get("client_secret")?.as_str()?.to_owned()),
+        Told::NotDone | Told::Open => None,
     }
 }
 

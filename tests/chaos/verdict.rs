@@ -55,27 +55,18 @@ impl Verdict {
 
     pub(crate) fn of(evidence: &Evidence<'_>) -> Self {
         let mut verdict = Self::default();
-        let mut table: HashMap<&str, &Client> = HashMap::new();
-        let mut foreign: BTreeMap<&str, &Client> = BTreeMap::new();
-        for line in evidence.journal {
-            let Event::Committed {
-                client_id, client, ..
-            } = &line.event
-            else {
-                continue;
-            };
-            match client {
-                Some(client) => {
-                    table.insert(client_id, client);
-                    if line.by == STRANGER {
-                        foreign.insert(client_id, client);
-                    }
-                }
-                None => {
-                    table.remove(client_id.as_str());
-                }
-            }
-        }
+        let table = table(evidence.journal);
+        let foreign: BTreeMap<&str, &Client> = evidence
+            .journal
+            .iter()
+            .filter(|line| line.by == STRANGER)
+            .filter_map(|line| match &line.event {
+                Event::Committed {
+                    client_id, client, ..
+                } => Some((client_id.as_str(), client.as_deref()?)),
+                _ => None,
+            })
+            .collect();
         for (id, before) in &foreign {
             verdict.count("foreign clients");
             if table.get(id) != Some(before) {
@@ -88,6 +79,9 @@ impl Verdict {
                 verdict.harm("an answer that may not be", wrong);
             }
             for sent in &ending.sent {
+                if sent.status == Some(401) {
+                    verdict.harm("a good key was refused", &ending.name);
+                }
                 verdict.count(&format!("{} {}", sent.what, heard(sent)));
             }
             if let Some(known) = &ending.known {
@@ -183,6 +177,23 @@ impl Verdict {
             }
         }
     }
+}
+
+/// The clients that live, by id.
+pub(crate) fn table(journal: &[Line]) -> HashMap<&str, &Client> {
+    let mut table = HashMap::new();
+    for line in journal {
+        if let Event::Committed {
+            client_id, client, ..
+        } = &line.event
+        {
+            match client {
+                Some(client) => table.insert(client_id.as_str(), &**client),
+                None => table.remove(client_id.as_str()),
+            };
+        }
+    }
+    table
 }
 
 /// The number of the connector that a request came from.

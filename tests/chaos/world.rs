@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dcr_tests::bridge::random;
+use dcr_tests::bridge::{new_key, random};
 use dcr_tests::{Folder, Http, Process, Provider};
 use http::Request;
 use http_body_util::Full;
@@ -54,6 +54,16 @@ pub(crate) struct Options {
     pub(crate) without: Option<String>,
 }
 
+/// The keys of the providers, the oldest first.
+#[derive(Debug)]
+struct Keys {
+    providers: Vec<Provider>,
+    /// Which of them Konnect uses.
+    current: usize,
+    /// The last one that each gateway knows.
+    known: [usize; 2],
+}
+
 /// One kill: not before `from`, and over at `to` (microseconds since 1970).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kill {
@@ -67,7 +77,7 @@ pub(crate) struct World {
     pub(crate) folder: Folder,
     pub(crate) gateways: [SocketAddr; 2],
     idp: SocketAddr,
-    keys: Vec<String>,
+    keys: Mutex<Keys>,
     credentials: Vec<String>,
     options: Options,
     slots: Vec<(Who, tokio::sync::Mutex<Option<Process>>)>,
@@ -105,10 +115,6 @@ impl World {
                 "installation: {INSTALLATION}\nlisten: {address}\nprobe_listen: {probes}\n"
             );
             let _ = folder.write(&format!("gateway-{number}/gateway.yaml"), &yaml);
-            for provider in &providers {
-                let file = format!("gateway-{number}/providers.d/{}.yaml", provider.id);
-                let _ = folder.write(&file, &provider.yaml());
-            }
         }
         let mut credentials = Vec::new();
         let mut known = String::new();
@@ -137,7 +143,11 @@ impl World {
             folder,
             gateways,
             idp,
-            keys: providers.iter().map(|p| p.keys[0].0.clone()).collect(),
+            keys: Mutex::new(Keys {
+                providers,
+                current: 0,
+                known: [0, 0],
+            }),
             credentials,
             options,
             slots: all.map(|who| (who, tokio::sync::Mutex::default())).into(),
@@ -153,9 +163,33 @@ impl World {
         world
     }
 
-    /// The key of a provider.
-    pub(crate) fn key(&self, provider: usize) -> &str {
-        &self.keys[provider]
+    /// The key of a provider that Konnect uses now.
+    pub(crate) fn key(&self, provider: usize) -> String {
+        let keys = lock(&self.keys);
+        keys.providers[provider].keys[keys.current].0.clone()
+    }
+
+    /// Konnect goes over to the next key when every gateway knows it, and each gateway learns another at its start.
+    fn rotate_keys(&self, gateway: usize) {
+        let mut keys = lock(&self.keys);
+        if keys.known.iter().all(|known| *known > keys.current) {
+            keys.current += 1;
+        }
+        let (current, next) = (keys.current, keys.current + 1);
+        for provider in &mut keys.providers {
+            if provider.keys.len() <= next {
+                provider.keys.push((new_key(), None));
+            }
+            let file = format!("gateway-{gateway}/providers.d/{}.yaml", provider.id);
+            // The last one may still be on its way.
+            let keys = provider.keys[current.saturating_sub(1)..=next].to_vec();
+            let known = Provider {
+                keys,
+                ..provider.clone()
+            };
+            let _ = self.folder.write(&file, &known.yaml());
+        }
+        keys.known[gateway] = next;
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
@@ -172,6 +206,9 @@ impl World {
     }
 
     async fn begin(&self, who: Who, mishaps: u32) {
+        if let Who::Gateway(number) = who {
+            self.rotate_keys(number);
+        }
         let mut arguments: Vec<OsString> = Vec::new();
         let (program, address) = match who {
             Who::Gateway(number) => (env!("CARGO_BIN_EXE_chaos-gateway"), self.gateways[number]),
@@ -244,7 +281,8 @@ impl World {
         }
     }
 
-    /// Waits until the IdP is done with all that is late, then starts it anew from its journal, without mishaps.
+    /// Waits until the IdP is done with all that is late, then starts it anew from its journal. From now on nothing
+    /// goes wrong.
     pub(crate) async fn calm(&self) {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -258,8 +296,20 @@ impl World {
             assert!(Instant::now() < end, "the IdP is never done");
             sleep(LOOK).await;
         }
+        self.balancers.iter().for_each(|balancer| balancer.calm());
         self.end(Who::Idp).await;
+        lock(&self.kills).pop();
         self.begin(Who::Idp, 0).await;
+    }
+
+    /// Starts the bridge anew, before an IdP that does what it should.
+    pub(crate) async fn resume(&self) {
+        for number in [0, 1] {
+            self.begin(Who::Connector(number), 0).await;
+        }
+        for number in [0, 1] {
+            self.begin(Who::Gateway(number), 0).await;
+        }
     }
 
     /// All kills so far.
@@ -282,12 +332,17 @@ impl World {
         lock(&self.printed).clone()
     }
 
-    /// What no process may print.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
-        self.keys
-            .iter()
-            .chain(&self.credentials)
-            .map(String::as_str)
+    /// What no process may print: every key there ever was, and the connectors' credentials.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let keys = lock(&self.keys);
+        let keys = keys.providers.iter().flat_map(|provider| &provider.keys);
+        let keys = keys.map(|(key, _)| key);
+        keys.chain(&self.credentials).cloned().collect()
+    }
+
+    /// How often Konnect went over to another key.
+    pub(crate) fn keys_rotated(&self) -> usize {
+        lock(&self.keys).current
     }
 
     fn keep(&self, who: Who, process: &Process) {
