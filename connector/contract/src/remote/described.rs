@@ -93,3 +93,32 @@ impl Described {
         is_news
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_that_take_turns_are_told_once_each_and_the_last_is_kept() {
+        let described = Described::default();
+        let said = |version: &str| ConnectorInfo {
+            name: "test".to_owned(),
+            version: version.to_owned(),
+            contract_minor: CONTRACT_MINOR,
+            capabilities: Vec::new(),
+            max_secrets: None,
+            settle_after: std::time::Duration::ZERO,
+        };
+        for version in ["1", "2", "1", "2"] {
+            described.keep("http://test:1", Ok(said(version)));
+            assert_eq!(described.last().unwrap().version, version);
+        }
+        described.keep("http://test:1", Err(Fault::internal("nonsense")));
+        assert_eq!(described.last().unwrap().version, "2");
+        assert_eq!(described.told.lock().unwrap().len(), 3);
+        for version in 0..100 {
+            described.keep("http://test:1", Ok(said(&format!("x{version}"))));
+        }
+        assert_eq!(described.told.lock().unwrap().len(), MOST_TOLD);
+    }
+}
