@@ -129,20 +129,16 @@ impl Ca {
 }
 
 /// A client that takes whatever certificate a server shows. It resumes sessions where it may.
-#[derive(Clone)]
-pub struct Caller(TlsConnector);
-
-impl std::fmt::Debug for Caller {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Caller")
-    }
-}
+#[derive(Debug, Clone)]
+pub struct Caller(Arc<ClientConfig>);
 
 /// What a caller learned.
 #[derive(Debug)]
 pub struct Called {
     /// The server's certificate.
     pub certificate: CertificateDer<'static>,
+    /// The protocol that both agreed on by ALPN.
+    pub protocol: String,
     /// Whether an earlier session of this caller was resumed.
     pub resumed: bool,
 }
@@ -179,7 +175,15 @@ impl Caller {
             }
         };
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Self(TlsConnector::from(Arc::new(config)))
+        Self(Arc::new(config))
+    }
+
+    /// The same, offering these protocols by ALPN instead of `h2`.
+    #[must_use]
+    pub fn offering(&self, protocols: &[&str]) -> Self {
+        let mut config = (*self.0).clone();
+        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        Self(Arc::new(config))
     }
 
     /// Shakes hands with a server of HTTP/2 that speaks first, and waits for its first byte.
@@ -204,12 +208,15 @@ impl Caller {
         let first_byte = async {
             let stream = TcpStream::connect(server).await?;
             let name = ServerName::from(server.ip());
-            let mut stream = self.0.connect(name, stream).await?;
+            let connector = TlsConnector::from(Arc::clone(&self.0));
+            let mut stream = connector.connect(name, stream).await?;
             stream.write_all(words).await?;
             stream.read_u8().await?;
             let (_, connection) = stream.get_ref();
             let certificate = connection.peer_certificates().and_then(<[_]>::first);
+            let protocol = connection.alpn_protocol().unwrap_or_default();
             Ok::<_, std::io::Error>(Called {
+                protocol: String::from_utf8_lossy(protocol).into_owned(),
                 certificate: certificate
                     .expect("a server shows one")
                     .clone()

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dcr_tests::certificates::{Ca, Name};
+use dcr_tests::certificates::{Ca, Caller, Name};
 use dcr_tests::konnect::application;
 use dcr_tests::raw::Raw;
 use dcr_tests::stand_in::dead_port;
@@ -30,6 +30,11 @@ async fn konnect_is_served_over_tls_by_both_versions_of_http_and_over_nothing_el
             .over(Http::trusting(&ca.pem(), version));
         // The call came as far as the connector, which is not there.
         konnect.create(&application("a")).await.refused(503);
+    }
+    let caller = Caller::new(None);
+    for (offered, agreed) in [(&["http/1.1", "h2"][..], "h2"), (&["http/1.1"], "http/1.1")] {
+        let done = caller.offering(offered).greet(gateway.address).await;
+        assert_eq!(done.unwrap().protocol, agreed);
     }
     let mut plain = Raw::connect(&gateway.address.to_string()).await;
     let request = format!(
