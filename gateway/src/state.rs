@@ -91,3 +91,79 @@ impl Live {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dcr_contract::model::{Deadline, Installation, ProviderId};
+    use dcr_contract::{Connector as _, ConnectorAddress};
+    use tokio::net::TcpListener;
+    use tokio::task::{JoinSet, yield_now};
+
+    use super::*;
+    use crate::config::ProviderConfig;
+    use crate::limits::Limits;
+    use crate::providers::ProviderPath;
+
+    fn config(connector: &TcpListener, id: &str, path: &str) -> Config {
+        let address = format!("http://{}", connector.local_addr().unwrap());
+        Config {
+            installation: Installation::parse("test").unwrap(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            probe_listen: "127.0.0.1:0".parse().unwrap(),
+            failed_authentications: Config::FAILED_AUTHENTICATIONS,
+            tls: None,
+            connector_tls: None,
+            providers: vec![ProviderConfig {
+                id: ProviderId::parse(id).unwrap(),
+                path: ProviderPath::parse(path).unwrap(),
+                connector: ConnectorAddress::parse(&address).unwrap(),
+                connector_identity: None,
+                api_keys: Vec::new(),
+                limits: Limits::default(),
+                konnect: None,
+            }],
+        }
+    }
+
+    fn in_flight(live: &Live, path: &str) -> usize {
+        let state = live.now();
+        let (_, provider, _) = state.providers.find(path).unwrap();
+        provider.connector.state().in_flight.iter().sum()
+    }
+
+    #[tokio::test]
+    async fn a_provider_keeps_its_connections_as_long_as_its_connector_is_the_same() {
+        // Nobody ever answers there.
+        let connector = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let another = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let live = Live::new(&config(&connector, "one", "a"), &Shutdown::new()).unwrap();
+        let mut calls = JoinSet::new();
+        let remote = live.now().providers.find("/a").unwrap().1.connector.clone();
+        calls.spawn(async move {
+            let time = Deadline::after(Duration::from_secs(60));
+            remote.describe(time).await
+        });
+        while in_flight(&live, "/a") == 0 {
+            yield_now().await;
+        }
+        live.replace(&config(&connector, "one", "b")).unwrap();
+        assert_eq!(in_flight(&live, "/b"), 1);
+        live.replace(&config(&connector, "two", "b")).unwrap();
+        assert_eq!(in_flight(&live, "/b"), 0, "another provider's connections");
+        live.replace(&config(&another, "two", "b")).unwrap();
+        assert_eq!(in_flight(&live, "/b"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_call_keeps_the_state_that_it_began_with() {
+        let connector = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let live = Live::new(&config(&connector, "one", "a"), &Shutdown::new()).unwrap();
+        let began = live.now();
+        live.replace(&config(&connector, "one", "b")).unwrap();
+        assert!(began.providers.find("/a").is_some());
+        assert!(live.now().providers.find("/a").is_none());
+        assert!(live.now().providers.find("/b").is_some());
+    }
+}
