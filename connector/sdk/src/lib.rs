@@ -2,7 +2,7 @@
 //!
 //! A connector owns the clients of one identity provider (IdP). Its author implements [`Idp`]: how this one IdP is
 //! spoken to. [`Managed`] makes a [`Connector`] of it and does what no team may forget: ownership, locks, limits,
-//! detached operations and their undoing. [`run`] is the process around it, so that a `main.rs` has three lines.
+//! detached operations and their undoing. [`run()`] is the process around it, so that a `main.rs` has three lines.
 //! [`http`] is the one HTTP client to IdPs.
 
 pub mod http;
