@@ -1,16 +1,17 @@
 //! A connector that is not there, and one that never answers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dcr_tests::hostile::{Answer, Hostile};
 use dcr_tests::konnect::{application, event};
+use dcr_tests::raw::Raw;
 use dcr_tests::stand_in::BlackHole;
-use dcr_tests::{Konnect, Provider, Refusal, Reply};
+use dcr_tests::{Connector, Folder, Gateway, Konnect, Provider, Refusal, Reply, http};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::hostile_connector::created;
-use crate::start::{gateway, gateway_alone};
+use crate::start::{CONNECTOR, gateway, gateway_alone};
 
 /// Konnect's host gives up after 10 s.
 const IN_TIME: Duration = Duration::from_millis(9_500);
@@ -125,4 +126,56 @@ async fn a_connector_that_cannot_be_used_holds_up_nobody_elses_calls() {
     assert_eq!(silent.count("create_client"), 64);
     // Where no connection is made nothing is sent.
     assert_eq!(of("full", 503), 48);
+}
+
+/// Sends a create whose body takes almost as long as the gateway waits for one.
+async fn dribbled(gateway: &Gateway) -> (http::Answer, Duration) {
+    let body = application("ferry").to_string();
+    let head = format!(
+        "POST /one/ HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\ncontent-length: {}\r\n\r\n",
+        gateway.key("one"),
+        body.len()
+    );
+    let mut connection = Raw::connect(&gateway.address.to_string()).await;
+    let began = Instant::now();
+    connection.write(head.as_bytes()).await.unwrap();
+    let pieces = body.len().div_ceil(8);
+    for piece in body.as_bytes().chunks(8) {
+        connection.write(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(4) / u32::try_from(pieces).unwrap()).await;
+    }
+    let answer = connection.answer().await.expect("an answer");
+    (answer, began.elapsed())
+}
+
+#[tokio::test]
+async fn a_slow_body_before_a_silent_connector_is_answered_before_konnect_gives_up() {
+    let hole = BlackHole::open().await;
+    let gateway = gateway(&[Provider::new("one", hole.address())]).await;
+    let (answer, took) = dribbled(&gateway).await;
+    assert!(
+        took > Duration::from_secs(4) && took < IN_TIME,
+        "took {took:?}"
+    );
+    let _ = gateway.konnect("one").check(answer).refused(504);
+}
+
+#[tokio::test]
+async fn an_idp_that_never_answers_is_given_up_before_konnect_gives_up() {
+    for hole in [BlackHole::open().await, BlackHole::full().await] {
+        let section = |folder: &Folder| {
+            let file = folder.write("idp-secret", "a-secret-of-a-test");
+            let (address, file) = (hole.address(), file.display());
+            format!("  base_url: http://{address}\n  client_id: c\n  client_secret_file: {file}\n")
+        };
+        let connector = Connector::start(CONNECTOR, section, "").await;
+        let gateway = gateway(&[Provider::new("one", connector.address)]).await;
+        for (call, reply) in all_calls(&gateway.konnect("one")).await {
+            let took = reply.took;
+            assert!(took < IN_TIME, "{call} took {took:?}");
+            let status = reply.answer.status.as_u16();
+            assert!([503, 504].contains(&status), "{call}: {status}");
+            let _ = reply.refused(status);
+        }
+    }
 }

@@ -1,13 +1,20 @@
 //! The end of a process: what is in flight is answered.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use dcr_tests::konnect::application;
+use dcr_tests::raw::Raw;
 use dcr_tests::small_idp::CLIENTS;
-use dcr_tests::{Mishap, Process};
+use dcr_tests::stand_in::BlackHole;
+use dcr_tests::{Mishap, Process, Provider};
 use http::Method;
+use serde_json::Value;
 
-use crate::start::{Bridge, bridge};
+use crate::start::{Bridge, CONNECTOR, GATEWAY, bridge, gateway};
+
+/// Longer than a process takes that has nothing to wait for.
+const A_MOMENT: Duration = Duration::from_secs(5);
 
 /// The gateway's own limits are 10 s for calls; the connector waits for what may have to be undone.
 const IN_TIME: Duration = Duration::from_secs(15);
@@ -78,4 +85,84 @@ async fn a_client_whose_creator_hangs_up_is_not_left_behind() {
     drop(konnect);
     gate.open();
     bridge.nothing_left().await;
+}
+
+/// Peers that hold a process's connections and do nothing with them.
+async fn silent_peers(address: SocketAddr, key: &str) -> Vec<Raw> {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let head = format!("POST /one/ HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n");
+    let half_body = format!("{head}content-length: 100\r\n\r\n{{");
+    let idle = format!("GET /one/nothing HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n\r\n");
+    let mut peers = Vec::new();
+    for said in [
+        b"".as_slice(),
+        preface,
+        head.as_bytes(),
+        half_body.as_bytes(),
+        idle.as_bytes(),
+    ] {
+        let mut peer = Raw::connect(&address.to_string()).await;
+        peer.write(said).await.unwrap();
+        peers.push(peer);
+    }
+    // Its answer, from the gateway: the others have been accepted before.
+    let _ = peers.last_mut().unwrap().answer().await;
+    peers
+}
+
+#[tokio::test]
+async fn processes_end_in_time_whatever_silent_peers_do() {
+    let mut bridge = bridge().await;
+    let key = bridge.gateway.key("one").to_owned();
+    let _to_the_gateway = silent_peers(bridge.gateway.address, &key).await;
+    let _to_its_probes = silent_peers(bridge.gateway.probes, &key).await;
+    // A connector hangs up on what is no HTTP/2.
+    let _to_the_connector = silent_peers(bridge.connector.address, &key).await;
+    for process in [&mut bridge.gateway.process, &mut bridge.connector.process] {
+        process.terminate().await;
+    }
+    for process in [&mut bridge.gateway.process, &mut bridge.connector.process] {
+        // 10 s for calls; there is nothing to undo.
+        assert!(process.ended(Duration::from_secs(12)).await.success());
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_before_the_end_is_named_in_the_log() {
+    let hole = BlackHole::open().await;
+    let mut gateway = gateway(&[Provider::new("one", hole.address())]).await;
+    let konnect = gateway.konnect("one");
+    let create = konnect.create(&application("ferry"));
+    let refusal = create.await.refused(504);
+    gateway.process.terminate().await;
+    // 10 s for calls and 40 s to undo.
+    assert!(
+        gateway
+            .process
+            .ended(Duration::from_secs(55))
+            .await
+            .success()
+    );
+    let output = gateway.process.output();
+    let retried = output
+        .lines()
+        .find(|line| line.contains("cannot be undone yet") && line.contains(&refusal.reference));
+    let retried: Value = serde_json::from_str(retried.expect("the abort was tried")).unwrap();
+    let fields = retried.get("fields").unwrap_or(&retried);
+    let operation = fields["operation"].as_str().unwrap();
+    let named =
+        |line: &&str| line.contains("is given up with the process") && line.contains(operation);
+    assert_eq!(output.lines().filter(named).count(), 1, "{output}");
+}
+
+#[tokio::test]
+async fn the_command_sleep_sleeps_until_it_is_told_to_stop() {
+    for program in [GATEWAY, CONNECTOR] {
+        let sleep = |time: &str| Process::start(program, &["sleep".as_ref(), time.as_ref()]);
+        assert!(sleep("0").ended(A_MOMENT).await.success());
+        let mut long = sleep("600");
+        long.stays(A_WHILE).await;
+        long.terminate().await;
+        assert!(long.ended(A_MOMENT).await.success());
+    }
 }
