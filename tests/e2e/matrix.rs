@@ -38,7 +38,14 @@ impl World {
             let connector = connector_of(&proxy, idp.admin(), "", "").await;
             between.push((proxy, connector));
         }
-        let providers = PROVIDERS.map(|(id, idp)| Provider::new(id, between[idp].1.address));
+        let [(_, shared), (_, own)] = between.as_slice() else {
+            unreachable!()
+        };
+        let connectors = [shared.address, shared.address, own.address];
+        let providers = PROVIDERS.map(|(id, _)| id).into_iter().zip(connectors);
+        let providers: Vec<_> = providers
+            .map(|(id, connector)| Provider::new(id, connector))
+            .collect();
         let gateway = gateway(&providers).await;
         let mut clients = BTreeMap::new();
         for (provider, _) in PROVIDERS {
@@ -53,7 +60,7 @@ impl World {
             let client = Client {
                 id,
                 secrets: [created.client_secret, added.client_secret].map(|s| s.to_string()),
-                secret_ids: secret_ids.iter().map(|s| s.secret_id.to_string()).collect(),
+                secret_ids: secret_ids.iter().map(|s| s.secret_id.clone()).collect(),
             };
             assert_eq!(client.secret_ids.len(), 2);
             clients.insert(provider, client);
@@ -64,6 +71,10 @@ impl World {
             _between: between,
             clients,
         }
+    }
+
+    fn client(&self, of: &str) -> &Client {
+        self.clients.get(of).expect("every provider has a client")
     }
 
     /// Both IdPs' tables, byte for byte.
@@ -85,7 +96,7 @@ impl World {
         let konnect = konnect
             .with_key(Some(self.gateway.key(key)))
             .hiding(&name(owner));
-        let client = &self.clients[owner];
+        let client = self.client(owner);
         let secrets = client.secrets.iter().chain(&client.secret_ids);
         secrets.fold(konnect, |konnect, secret| konnect.hiding(secret))
     }
@@ -154,7 +165,7 @@ async fn no_key_opens_another_providers_path() {
     let world = World::new().await;
     let before = world.tables().await;
     for [(intruder, _), (owner, _)] in pairs() {
-        let client = &world.clients[owner];
+        let client = world.client(owner);
         let (konnect, stranger) = (
             world.konnect(owner, intruder, owner),
             world
@@ -182,7 +193,7 @@ async fn no_client_or_secret_of_another_provider_is_read_changed_or_found() {
     let before = world.tables().await;
     for [(intruder, its_idp), (owner, owners_idp)] in pairs() {
         let konnect = world.konnect(intruder, intruder, owner);
-        let client = &world.clients[owner];
+        let client = world.client(owner);
         let [secret, _] = client.secret_ids.as_slice() else {
             unreachable!()
         };
@@ -195,7 +206,7 @@ async fn no_client_or_secret_of_another_provider_is_read_changed_or_found() {
                 // Konnect must be able to remove an application whose client is gone, and must be told that a client
                 // is still there: the one difference that the design wants.
                 "delete" if its_idp == owners_idp => {
-                    assert_eq!((foreign.0, absent.0), (404, 204), "{at}")
+                    assert_eq!((foreign.0, absent.0), (404, 204), "{at}");
                 }
                 "delete" => assert_eq!((foreign.0, &foreign), (204, &absent), "{at}"),
                 _ => assert_eq!((foreign.0, &foreign), (404, &absent), "{at}"),
@@ -203,11 +214,11 @@ async fn no_client_or_secret_of_another_provider_is_read_changed_or_found() {
         }
         // Another's secret under one's own client.
         konnect
-            .remove(&world.clients[intruder].id, secret)
+            .remove(&world.client(intruder).id, secret)
             .await
             .gone();
         // Another's client in one's own path, by way of a body.
-        let own = &world.clients[intruder].id;
+        let own = &world.client(intruder).id;
         let hook = event(
             "update_application",
             &client.id,
@@ -222,7 +233,7 @@ async fn no_client_or_secret_of_another_provider_is_read_changed_or_found() {
     }
     assert_eq!(world.tables().await, before);
     for (provider, idp) in PROVIDERS {
-        let client = &world.clients[provider];
+        let client = world.client(provider);
         for secret in &client.secrets {
             assert!(
                 world.idps[idp].tokens().opens(&client.id, secret).await,
