@@ -18,6 +18,8 @@ use crate::world::{Kill, Who};
 /// How long after its last look a connector may still have been about to look again: `settle_after`, and the time that
 /// an undo may take (microseconds).
 const SETTLING: u64 = 65_000_000;
+/// How long after its call's end a gateway may still be at having it aborted (microseconds).
+const ABORTING: u64 = 10_000_000;
 /// How long clocks and signals may take to be seen (microseconds).
 const BLINK: u64 = 100_000;
 
@@ -246,25 +248,38 @@ impl Evidence<'_> {
         let Some(create) = create else {
             return Err(format!("{id} was never asked for"));
         };
-        for kill in self.kills {
-            let Who::Gateway(number) = kill.who else {
-                continue;
-            };
-            // What the IdP answered only after the gateway's death, or never, is the connector's to undo.
-            let had_it = answered.is_some_and(|at| at <= kill.to + BLINK);
-            if number == create.gateway && kill.to >= create.from && had_it {
-                return Ok(if kill.from <= create.to + BLINK {
-                    "gateway killed between answer and socket".to_owned()
-                } else {
-                    "gateway killed before its abort was accepted".to_owned()
-                });
-            }
+        // What the IdP answered only after the gateway's death, or never, is the connector's to undo.
+        let had_it = |kill: &Kill| answered.is_some_and(|at| at <= kill.to + BLINK);
+        let died = self.gateway_killed(&[create], 0);
+        if died.into_iter().any(had_it) {
+            return Ok("gateway killed between answer and socket".to_owned());
         }
         let operation = id.strip_prefix("dcr-").and_then(|id| id.parse().ok());
-        match self.all_who_knew_died(operation, knew, &[create]) {
-            Some(window) => Ok(window.to_owned()),
-            None => Err(self.story(id, name)),
+        if let Some(window) = self.all_who_knew_died(operation, knew, &[create]) {
+            return Ok(window.to_owned());
         }
+        let died = self.gateway_killed(&[create], ABORTING);
+        if !self.is_accepted(operation) && died.into_iter().any(had_it) {
+            return Ok("gateway killed before its abort was accepted".to_owned());
+        }
+        Err(self.story(id, name))
+    }
+
+    /// The kills of a gateway while it answered one of these, or so long afterwards (microseconds).
+    fn gateway_killed(&self, sent: &[&Sent], afterwards: u64) -> Vec<&Kill> {
+        let during = |kill: &Kill, sent: &Sent| {
+            let soon = kill.to >= sent.from && kill.from <= sent.to + afterwards + BLINK;
+            kill.who == Who::Gateway(sent.gateway) && soon
+        };
+        let kills = self.kills.iter();
+        kills
+            .filter(|kill| sent.iter().any(|sent| during(kill, sent)))
+            .collect()
+    }
+
+    fn is_accepted(&self, operation: Option<Uuid>) -> bool {
+        let is = |accepted: &Accepted| Some(accepted.operation) == operation;
+        self.accepted.iter().any(is)
     }
 
     /// Whether everybody is dead who had to undo an operation: the connectors that worked on it or accepted its abort,
@@ -287,11 +302,7 @@ impl Evidence<'_> {
             self.kills.iter().filter(soon).any(|kill| kill.who == who)
         };
         let all_connectors = !knew.is_empty() && knew.iter().all(died);
-        let gateway = self.kills.iter().any(|kill| {
-            let its =
-                |sent: &&&Sent| kill.who == Who::Gateway(sent.gateway) && kill.to >= sent.from;
-            sent.iter().any(|sent| its(&sent))
-        });
+        let gateway = !self.gateway_killed(sent, ABORTING).is_empty();
         match (all_connectors, accepted.is_empty(), gateway) {
             (true, false, _) => Some("connector killed with an undoing still to do"),
             (true, true, true) => Some("connector killed after the commit, and its gateway too"),
@@ -338,14 +349,8 @@ impl Evidence<'_> {
         let operation = label.and_then(|label| label.parse().ok());
         let window = self.all_who_knew_died(operation, knew, &adds);
         // It was answered, and the gateway died with the answer.
-        let with_it = self.kills.iter().any(|kill| {
-            let its = |sent: &&&Sent| {
-                kill.who == Who::Gateway(sent.gateway)
-                    && kill.to >= sent.from
-                    && at <= kill.to + BLINK
-            };
-            adds.iter().any(|sent| its(&sent))
-        });
+        let died = self.gateway_killed(&adds, ABORTING);
+        let with_it = !self.is_accepted(operation) && died.iter().any(|kill| at <= kill.to + BLINK);
         match window {
             Some(window) => Ok(window.to_owned()),
             None if with_it => Ok("gateway killed before its abort was accepted".to_owned()),
