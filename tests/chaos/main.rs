@@ -218,6 +218,9 @@ async fn kill(mut plan: KillPlan, world: Arc<World>, over: Arc<AtomicBool>) {
             _ => Who::Idp,
         };
         let pause = Duration::from_millis(rng.u64(0..800));
+        if rng.u32(..3) == 0 && !over.load(Ordering::SeqCst) {
+            world.reload(rng.usize(..2)).await;
+        }
         if !over.load(Ordering::SeqCst) {
             world.kill(who, pause).await;
         }

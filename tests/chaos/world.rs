@@ -169,8 +169,9 @@ impl World {
         keys.providers[provider].keys[keys.current].0.clone()
     }
 
-    /// Konnect goes over to the next key when every gateway knows it, and each gateway learns another at its start.
-    fn rotate_keys(&self, gateway: usize) {
+    /// Konnect goes over to the next key when every gateway knows it; a gateway is given another, which it knows once it
+    /// has read its files. The number of that one.
+    fn rotate_keys(&self, gateway: usize) -> usize {
         let mut keys = lock(&self.keys);
         if keys.known.iter().all(|known| *known > keys.current) {
             keys.current += 1;
@@ -189,7 +190,41 @@ impl World {
             };
             let _ = self.folder.write(&file, &known.yaml());
         }
-        keys.known[gateway] = next;
+        next
+    }
+
+    fn knows(&self, gateway: usize, key: usize) {
+        lock(&self.keys).known[gateway] = key;
+    }
+
+    /// Gives a gateway another key and has it read its files again (SIGHUP), while it serves.
+    pub(crate) async fn reload(&self, gateway: usize) {
+        let key = self.rotate_keys(gateway);
+        if let Some(process) = &*self.slot(Who::Gateway(gateway)).lock().await {
+            process.hangup().await;
+        }
+        let http = Http::new();
+        let end = Instant::now() + PATIENCE;
+        for number in [0, 1] {
+            let value = lock(&self.keys).providers[number].keys[key].0.clone();
+            let url = format!("http://{}/{}", self.gateways[gateway], PROVIDERS[number]);
+            loop {
+                // Nobody makes a client so: the answer is 401 or 405.
+                let request = Request::put(&url)
+                    .header("x-api-key", &value)
+                    .body(Full::new(Bytes::new()))
+                    .expect("a request");
+                match http.send(request).await {
+                    Ok(answer) if answer.status != 401 => break,
+                    _ => assert!(
+                        Instant::now() < end,
+                        "gateway {gateway} never reads its files again"
+                    ),
+                }
+                sleep(LOOK).await;
+            }
+        }
+        self.knows(gateway, key);
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
@@ -207,7 +242,8 @@ impl World {
 
     async fn begin(&self, who: Who, mishaps: u32) {
         if let Who::Gateway(number) = who {
-            self.rotate_keys(number);
+            let key = self.rotate_keys(number);
+            self.knows(number, key);
         }
         let mut arguments: Vec<OsString> = Vec::new();
         let (program, address) = match who {
