@@ -11,9 +11,12 @@
 )]
 
 mod balancer;
+mod evidence;
 mod foreign;
 #[path = "idp/journal.rs"]
 mod journal;
+mod keys;
+mod known;
 mod line;
 mod plan;
 mod story;
@@ -35,10 +38,12 @@ use fastrand::Rng;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::evidence::Evidence;
+use crate::known::Life;
 use crate::line::Line;
 use crate::plan::{Levels, Story};
-use crate::story::{Ending, Life, rotate_again, tell};
-use crate::verdict::{Evidence, Verdict};
+use crate::story::{Ending, rotate_again, tell};
+use crate::verdict::Verdict;
 use crate::world::{Options, Who, World};
 
 /// What every client secret and access token of the scripted IdP begins with.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::foreign;
 use crate::journal::now;
+use crate::known::{Known, Life, Secret};
 use crate::line::{Heard, Line};
 use crate::plan::{KonnectHop, Send, Step, Story};
 use crate::world::{PROVIDERS, World};
@@ -22,8 +23,19 @@ pub(crate) struct Sent {
     /// Microseconds since 1970.
     pub(crate) from: u64,
     pub(crate) to: u64,
-    /// The status that Konnect heard.
+    /// The status that Konnect heard; 0 when no gateway took the request.
     pub(crate) status: Option<u16>,
+}
+
+impl Sent {
+    /// What Konnect heard, for a table.
+    pub(crate) fn heard(&self) -> String {
+        match self.status {
+            None => "not answered".to_owned(),
+            Some(0) => "not reached".to_owned(),
+            Some(status) => status.to_string(),
+        }
+    }
 }
 
 /// What Konnect may conclude from an answer.
@@ -33,36 +45,6 @@ enum Told {
     NotDone,
     /// Nobody knows.
     Open,
-}
-
-/// What must be true of a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Life {
-    Lives,
-    Dead,
-    /// A call whose answer was lost may have ended it.
-    Open,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Secret {
-    pub(crate) id: Option<String>,
-    pub(crate) value: String,
-    pub(crate) life: Life,
-}
-
-/// What Konnect knows of a client that it got.
-#[derive(Debug)]
-pub(crate) struct Known {
-    pub(crate) id: String,
-    pub(crate) secrets: Vec<Secret>,
-    /// What the description may be.
-    pub(crate) descriptions: Vec<String>,
-    /// The registered entities; nothing when an answer was lost.
-    pub(crate) registered: Option<BTreeMap<String, &'static str>>,
-    pub(crate) delete: Life,
-    /// Whether a rotation may still be made: it would end every secret.
-    pub(crate) rotation_open: bool,
 }
 
 /// All that came of a story.
@@ -82,36 +64,6 @@ pub(crate) struct Teller<'a> {
     count: &'a AtomicUsize,
     provider: usize,
     sent: std::sync::Mutex<Vec<Sent>>,
-}
-
-impl Known {
-    fn rotated(&mut self) {
-        for secret in &mut self.secrets {
-            secret.life = Life::Dead;
-        }
-    }
-
-    fn maybe_rotated(&mut self) {
-        self.rotation_open = true;
-        for secret in &mut self.secrets {
-            if secret.life == Life::Lives {
-                secret.life = Life::Open;
-            }
-        }
-    }
-
-    fn got(&mut self, answer: &Value) {
-        let text = |member: &str| answer.get(member).and_then(Value::as_str);
-        self.secrets.push(Secret {
-            id: text("secret_id").map(str::to_owned),
-            value: text("client_secret").unwrap_or_default().to_owned(),
-            life: if self.rotation_open {
-                Life::Open
-            } else {
-                Life::Lives
-            },
-        });
-    }
 }
 
 /// Lives a story.

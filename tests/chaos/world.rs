@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dcr_tests::bridge::{new_key, random};
+use dcr_tests::bridge::random;
 use dcr_tests::{Folder, Http, Process, Provider};
 use http::Request;
 use http_body_util::Full;
@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 use crate::balancer::{Accepted, Balancer, Resent};
 use crate::foreign;
 use crate::journal::now;
+use crate::keys::Keys;
 use crate::plan::Levels;
 
 /// The provider with two replicas, and the one with one.
@@ -52,16 +53,6 @@ pub(crate) struct Options {
     pub(crate) mishaps: u32,
     pub(crate) levels: Levels,
     pub(crate) without: Option<String>,
-}
-
-/// The keys of the providers, the oldest first.
-#[derive(Debug)]
-struct Keys {
-    providers: Vec<Provider>,
-    /// Which of them Konnect uses.
-    current: usize,
-    /// The last one that each gateway knows.
-    known: [usize; 2],
 }
 
 /// One kill: not before `from`, and over at `to` (microseconds since 1970).
@@ -143,11 +134,7 @@ impl World {
             folder,
             gateways,
             idp,
-            keys: Mutex::new(Keys {
-                providers,
-                current: 0,
-                known: [0, 0],
-            }),
+            keys: Mutex::new(Keys::new(providers)),
             credentials,
             options,
             slots: all.map(|who| (who, tokio::sync::Mutex::default())).into(),
@@ -165,41 +152,12 @@ impl World {
 
     /// The key of a provider that Konnect uses now.
     pub(crate) fn key(&self, provider: usize) -> String {
-        let keys = lock(&self.keys);
-        keys.providers[provider].keys[keys.current].0.clone()
-    }
-
-    /// Konnect goes over to the next key when every gateway knows it; a gateway is given another, which it knows once it
-    /// has read its files. The number of that one.
-    fn rotate_keys(&self, gateway: usize) -> usize {
-        let mut keys = lock(&self.keys);
-        if keys.known.iter().all(|known| *known > keys.current) {
-            keys.current += 1;
-        }
-        let (current, next) = (keys.current, keys.current + 1);
-        for provider in &mut keys.providers {
-            if provider.keys.len() <= next {
-                provider.keys.push((new_key(), None));
-            }
-            let file = format!("gateway-{gateway}/providers.d/{}.yaml", provider.id);
-            // The last one may still be on its way.
-            let keys = provider.keys[current.saturating_sub(1)..=next].to_vec();
-            let known = Provider {
-                keys,
-                ..provider.clone()
-            };
-            let _ = self.folder.write(&file, &known.yaml());
-        }
-        next
-    }
-
-    fn knows(&self, gateway: usize, key: usize) {
-        lock(&self.keys).known[gateway] = key;
+        lock(&self.keys).current(provider).to_owned()
     }
 
     /// Gives a gateway another key and has it read its files again (SIGHUP), while it serves.
     pub(crate) async fn reload(&self, gateway: usize) {
-        let key = self.rotate_keys(gateway);
+        let key = lock(&self.keys).rotate(&self.folder, gateway);
         if let Some(process) = &*self.slot(Who::Gateway(gateway)).lock().await {
             process.hangup().await;
         }
@@ -224,7 +182,7 @@ impl World {
                 sleep(LOOK).await;
             }
         }
-        self.knows(gateway, key);
+        lock(&self.keys).known[gateway] = key;
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
@@ -242,8 +200,9 @@ impl World {
 
     async fn begin(&self, who: Who, mishaps: u32) {
         if let Who::Gateway(number) = who {
-            let key = self.rotate_keys(number);
-            self.knows(number, key);
+            let mut keys = lock(&self.keys);
+            let key = keys.rotate(&self.folder, number);
+            keys.known[number] = key;
         }
         let mut arguments: Vec<OsString> = Vec::new();
         let (program, address) = match who {
@@ -370,10 +329,9 @@ impl World {
 
     /// What no process may print: every key there ever was, and the connectors' credentials.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        let keys = lock(&self.keys);
-        let keys = keys.providers.iter().flat_map(|provider| &provider.keys);
-        let keys = keys.map(|(key, _)| key);
-        keys.chain(&self.credentials).cloned().collect()
+        let mut secrets = lock(&self.keys).all();
+        secrets.extend(self.credentials.iter().cloned());
+        secrets
     }
 
     /// How often Konnect went over to another key.

@@ -15,14 +15,14 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::journal::{Call, Client, Event, Secret};
 use crate::mishaps::{Mishap, draw, usual};
-use crate::table::{NewClient, NewSecret, Patch, Refusal, Table};
+use crate::requests::{Asked, Result, is_of_type, understood};
+use crate::table::{Refusal, Table};
 
 pub(crate) struct Idp {
     table: Mutex<Table>,
@@ -35,35 +35,6 @@ pub(crate) struct Idp {
     /// How many requests are not done with, whether or not their caller still waits.
     pending: AtomicUsize,
 }
-
-/// A request that was understood.
-enum Asked {
-    Get,
-    Secrets,
-    Create(NewClient),
-    Patch(Patch),
-    Delete,
-    Rotate,
-    Add(NewSecret),
-    Remove(String),
-}
-
-impl Asked {
-    fn call(&self) -> Call {
-        match self {
-            Self::Get => Call::Get,
-            Self::Secrets => Call::Secrets,
-            Self::Create(_) => Call::Create,
-            Self::Patch(_) => Call::Patch,
-            Self::Delete => Call::Delete,
-            Self::Rotate => Call::Rotate,
-            Self::Add(_) => Call::Add,
-            Self::Remove(_) => Call::Remove,
-        }
-    }
-}
-
-type Result<T> = std::result::Result<T, Refusal>;
 
 impl Idp {
     pub(crate) fn open(
@@ -340,58 +311,6 @@ impl Idp {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a request to the admin API asks for, and of which client.
-fn understood(
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(Asked, String)> {
-    let rest = path.strip_prefix("/admin/clients");
-    let rest = rest.ok_or((404, "not_found"))?;
-    let segments: Vec<_> = rest.split('/').skip(1).collect();
-    let has_body = matches!(
-        (method.as_str(), &*segments),
-        ("POST", [] | [_, "secrets"]) | ("PATCH", [_])
-    );
-    if has_body {
-        is_of_type(headers, "application/json")?;
-    } else if !body.is_empty() {
-        return Err((400, "invalid_request"));
-    }
-    let asked = match (method.as_str(), &*segments) {
-        ("POST", []) => {
-            let new: NewClient = read(body)?;
-            let id = new.client_id.clone();
-            return Ok((Asked::Create(new), id));
-        }
-        ("GET", [_]) => Asked::Get,
-        ("PATCH", [_]) => Asked::Patch(read(body)?),
-        ("DELETE", [_]) => Asked::Delete,
-        ("POST", [_, "new-secret"]) => Asked::Rotate,
-        ("GET", [_, "secrets"]) => Asked::Secrets,
-        ("POST", [_, "secrets"]) => Asked::Add(read(body)?),
-        ("DELETE", [_, "secrets", secret]) => Asked::Remove((*secret).to_owned()),
-        _ => return Err((404, "no_such_path")),
-    };
-    let id = segments.first().copied().unwrap_or_default();
-    Ok((asked, id.to_owned()))
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|_| (400, "invalid_request"))
-}
-
-fn is_of_type(headers: &HeaderMap, wanted: &str) -> Result<()> {
-    let given = headers.get("content-type").and_then(|v| v.to_str().ok());
-    let given = given.and_then(|text| text.split(';').next());
-    if given.is_some_and(|given| given.trim() == wanted) {
-        Ok(())
-    } else {
-        Err((415, "unsupported_media_type"))
     }
 }
 

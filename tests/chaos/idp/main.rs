@@ -10,6 +10,7 @@
 mod answers;
 mod journal;
 mod mishaps;
+mod requests;
 mod table;
 
 use std::net::SocketAddr;

@@ -1,0 +1,88 @@
+//! What is asked of the admin API, read strictly.
+
+use http::{HeaderMap, Method};
+use serde::de::DeserializeOwned;
+
+use crate::journal::Call;
+use crate::table::{NewClient, NewSecret, Patch, Refusal};
+
+pub(crate) type Result<T> = std::result::Result<T, Refusal>;
+
+/// A request that was understood.
+pub(crate) enum Asked {
+    Get,
+    Secrets,
+    Create(NewClient),
+    Patch(Patch),
+    Delete,
+    Rotate,
+    Add(NewSecret),
+    Remove(String),
+}
+
+impl Asked {
+    pub(crate) fn call(&self) -> Call {
+        match self {
+            Self::Get => Call::Get,
+            Self::Secrets => Call::Secrets,
+            Self::Create(_) => Call::Create,
+            Self::Patch(_) => Call::Patch,
+            Self::Delete => Call::Delete,
+            Self::Rotate => Call::Rotate,
+            Self::Add(_) => Call::Add,
+            Self::Remove(_) => Call::Remove,
+        }
+    }
+}
+
+/// What a request to the admin API asks for, and of which client.
+pub(crate) fn understood(
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Asked, String)> {
+    let rest = path.strip_prefix("/admin/clients");
+    let rest = rest.ok_or((404, "not_found"))?;
+    let segments: Vec<_> = rest.split('/').skip(1).collect();
+    let has_body = matches!(
+        (method.as_str(), &*segments),
+        ("POST", [] | [_, "secrets"]) | ("PATCH", [_])
+    );
+    if has_body {
+        is_of_type(headers, "application/json")?;
+    } else if !body.is_empty() {
+        return Err((400, "invalid_request"));
+    }
+    let asked = match (method.as_str(), &*segments) {
+        ("POST", []) => {
+            let new: NewClient = read(body)?;
+            let id = new.client_id.clone();
+            return Ok((Asked::Create(new), id));
+        }
+        ("GET", [_]) => Asked::Get,
+        ("PATCH", [_]) => Asked::Patch(read(body)?),
+        ("DELETE", [_]) => Asked::Delete,
+        ("POST", [_, "new-secret"]) => Asked::Rotate,
+        ("GET", [_, "secrets"]) => Asked::Secrets,
+        ("POST", [_, "secrets"]) => Asked::Add(read(body)?),
+        ("DELETE", [_, "secrets", secret]) => Asked::Remove((*secret).to_owned()),
+        _ => return Err((404, "no_such_path")),
+    };
+    let id = segments.first().copied().unwrap_or_default();
+    Ok((asked, id.to_owned()))
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|_| (400, "invalid_request"))
+}
+
+pub(crate) fn is_of_type(headers: &HeaderMap, wanted: &str) -> Result<()> {
+    let given = headers.get("content-type").and_then(|v| v.to_str().ok());
+    let given = given.and_then(|text| text.split(';').next());
+    if given.is_some_and(|given| given.trim() == wanted) {
+        Ok(())
+    } else {
+        Err((415, "unsupported_media_type"))
+    }
+}
