@@ -70,7 +70,7 @@ enum Command {
         #[arg(long)]
         provider: ProviderId,
         /// The client's id at the identity provider.
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         client_id: ClientId,
         /// Let Konnect's delete delete the client; without this it is left in place.
         #[arg(long)]
