@@ -30,6 +30,7 @@ mod probes;
 mod providers;
 mod reading;
 mod reload;
+mod rolling;
 mod secrecy;
 mod shutdown;
 mod start;

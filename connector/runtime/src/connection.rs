@@ -229,13 +229,14 @@ impl Shared {
                 request.extensions_mut().insert(AmbiguousLength);
             }
             let version = request.version();
-            let in_flight = InFlight::begin(&activity);
+            let in_flight = InFlight::begin(&activity, version);
             let answer = self.router.clone().call(request);
-            let hang_up = hang_up.clone();
+            let (hang_up, stopping) = (hang_up.clone(), self.stopping.clone());
             async move {
                 let mut answer: Result<Response<Body>, Infallible> = answer.await;
                 if let Ok(answer) = &mut answer
-                    && answer.extensions_mut().remove::<HangUp>().is_some()
+                    && (answer.extensions_mut().remove::<HangUp>().is_some()
+                        || stopping.is_cancelled())
                 {
                     close_after(answer, version, &hang_up);
                 }
@@ -264,6 +265,15 @@ impl Shared {
             () = hang_up.cancelled() => {}
             () = crowded_out => return,
             () = self.stopping.cancelled() => {}
+        }
+        // HTTP/1 can tell only in an answer that it is the last. To close now would cut a request that is on its way:
+        // whoever asks within a moment is answered and told, and whoever does not is idle.
+        if self.stopping.is_cancelled() && watched.borrow().is_http1 {
+            tokio::select! {
+                ended = &mut connection => return log_end(peer, ended),
+                () = quiet(&mut watched, Instant::now() + LINGER, LINGER) => {}
+                () = self.cut.cancelled() => return,
+            }
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
@@ -346,16 +356,18 @@ fn jittered(age: Duration) -> Duration {
 struct Activity {
     in_flight: usize,
     begun: bool,
+    is_http1: bool,
 }
 
 /// One request in flight, until dropped: a peer that goes away drops its handler.
 struct InFlight(Arc<watch::Sender<Activity>>);
 
 impl InFlight {
-    fn begin(activity: &Arc<watch::Sender<Activity>>) -> Self {
+    fn begin(activity: &Arc<watch::Sender<Activity>>, version: Version) -> Self {
         activity.send_modify(|now| {
             now.in_flight = now.in_flight.saturating_add(1);
             now.begun = true;
+            now.is_http1 = version < Version::HTTP_2;
         });
         Self(Arc::clone(activity))
     }

@@ -201,6 +201,19 @@ async fn a_request_in_flight_at_the_end_is_answered() {
 }
 
 #[tokio::test]
+async fn a_request_on_a_kept_connection_is_answered_at_the_end_and_told_that_it_is_the_last() {
+    let server = Server::start(lax()).await;
+    let mut peer = server.peer().await;
+    assert!(!peer.get("/").await.contains("connection: close"));
+    server.shutdown.stop();
+    closed_port(server.address).await;
+    let last = peer.get("/").await;
+    assert!(last.contains("connection: close"), "{last}");
+    assert!(last.ends_with("here"), "{last}");
+    server.ends().await;
+}
+
+#[tokio::test]
 async fn a_request_that_outlives_the_drain_is_cut() {
     let server = Server::start(Limits {
         drain: SHORT,
