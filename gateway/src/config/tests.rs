@@ -230,6 +230,35 @@ fn plain_text_beyond_this_machine_must_be_asked_for() {
     );
 }
 
+#[test]
+fn a_connector_over_tls_must_be_named_and_needs_our_certificate() {
+    let tls = |id: &str, key, more: &str| {
+        let yaml = provider(id, id, key).replace("http://127.0.0.1", "https://connector");
+        format!("{yaml}{more}")
+    };
+    let identity = "connector_identity: spiffe://test/connector\n";
+    let files = [
+        ("a.yaml", tls("a", 1, "")),
+        ("b.yaml", tls("b", 2, "connector_identity: connector.svc\n")),
+        ("c.yaml", provider("c", "c", 3) + identity),
+        ("d.yaml", tls("d", 4, identity)),
+    ];
+    let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
+    let loaded = Dir::new(GATEWAY, &files).load().unwrap();
+    assert_eq!(ids(&loaded), [""; 0]);
+    let member = |file: &str, line, member: &str| (file.to_owned(), line, member.to_owned());
+    assert_eq!(
+        held_up(&loaded),
+        [
+            member("a.yaml", None, "connector_identity"),
+            member("b.yaml", Some(6), "connector_identity"),
+            member("c.yaml", Some(6), "connector_identity"),
+            // Nothing is wrong with the file but that gateway.yaml has no `connector_tls`.
+            member("d.yaml", Some(3), "connector"),
+        ]
+    );
+}
+
 fn ids(loaded: &Loaded) -> Vec<&str> {
     let providers = loaded.config.providers.iter();
     providers.map(|p| p.id.as_str()).collect()
