@@ -5,7 +5,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::journal::{Call, Client, Event, Journal, Secret};
+use crate::journal::{Call, Client, Event, Journal, SECRET, Secret};
 use crate::world::INSTALLATION;
 
 /// Whoever wrote a client into the table that nobody asked for.
@@ -53,7 +53,7 @@ pub(crate) fn plant(journal: &Path) {
             created_at: "2024-02-29T12:00:00Z".to_owned(),
             secrets: vec![Secret {
                 secret_id: "first".to_owned(),
-                client_secret: format!("plantedChaosSecret-{id}"),
+                client_secret: format!("{SECRET}-{id}"),
                 created_at: "2024-02-29T12:00:00Z".to_owned(),
                 label: None,
             }],

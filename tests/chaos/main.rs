@@ -46,8 +46,6 @@ use crate::story::{Ending, rotate_again, tell};
 use crate::verdict::Verdict;
 use crate::world::{Options, Who, World};
 
-/// What every client secret and access token of the scripted IdP begins with.
-const SECRET: &str = "plantedChaosSecret";
 /// Longer than a gateway waits for its aborts, and than a connector waits for its undoing.
 const DRAIN: Duration = Duration::from_secs(110);
 
@@ -81,8 +79,9 @@ struct Arguments {
     /// Kill nothing.
     #[arg(long)]
     no_kills: bool,
-    /// Switch a protection off: guard, detached, armed-undo, own-undo, settle-look, client-lock or mark-check. Exit
-    /// code 0 when the harm is seen.
+    /// Switch a protection off; exit code 0 when the harm is seen. With --no-kills: guard, settle-look, client-lock,
+    /// mark-check, and only-once (which wants --connector-hop 20). With --kill-gateways --kill-every 700, since the guard
+    /// covers for them while it lives: detached, armed-undo, own-undo.
     #[arg(long)]
     without: Option<String>,
     /// Keep what the processes printed, the journal, and the orphans that are excused, in this folder. It holds secrets.
@@ -183,15 +182,13 @@ async fn live(
     let count = Arc::new(AtomicUsize::new(0));
     let mut stories = JoinSet::new();
     let mut endings = Vec::new();
-    let mut number = 0;
+    let (mut number, most) = (0, arguments.operations);
     loop {
-        while stories.len() < arguments.at_once
-            && count.load(Ordering::SeqCst) < arguments.operations
-        {
+        while stories.len() < arguments.at_once && count.load(Ordering::SeqCst) < most {
             number += 1;
             let story = Story::draw(seed, number, levels);
             let (world, line, count) = (Arc::clone(world), line.clone(), Arc::clone(&count));
-            stories.spawn(async move { tell(&world, &line, &count, story).await });
+            stories.spawn(async move { tell(&world, &line, (&count, most), story).await });
         }
         match stories.join_next().await {
             Some(ending) => endings.push(ending.expect("a story does not panic")),
@@ -298,7 +295,7 @@ async fn heal(world: &World, endings: &[Ending], verdict: &mut Verdict) {
 /// No process has printed a secret: all of them begin alike.
 fn secrecy(world: &World, verdict: &mut Verdict) {
     let planted = Planted::new();
-    planted.plant("a client secret or access token", SECRET);
+    planted.plant("a client secret or access token", journal::SECRET);
     for secret in world.secrets() {
         planted.plant("a key or a credential", &secret);
     }

@@ -66,8 +66,13 @@ pub(crate) struct Teller<'a> {
     sent: std::sync::Mutex<Vec<Sent>>,
 }
 
-/// Lives a story.
-pub(crate) async fn tell(world: &World, line: &Line, count: &AtomicUsize, story: Story) -> Ending {
+/// Lives a story, until `count` reaches `most`.
+pub(crate) async fn tell(
+    world: &World,
+    line: &Line,
+    (count, most): (&AtomicUsize, usize),
+    story: Story,
+) -> Ending {
     let teller = Teller {
         world,
         line,
@@ -93,6 +98,10 @@ pub(crate) async fn tell(world: &World, line: &Line, count: &AtomicUsize, story:
         };
         new.got(&client);
         for (number, (step, first, second)) in story.steps.iter().enumerate() {
+            // So that the last lives do not go on for a minute.
+            if count.load(Ordering::SeqCst) >= most {
+                break;
+            }
             if let Err(what) = teller
                 .step(&mut new, number, *step, [*first, *second])
                 .await

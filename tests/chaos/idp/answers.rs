@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::journal::{Call, Client, Event, Secret};
+use crate::journal::{Call, Client, Event, SECRET, Secret};
 use crate::mishaps::{Mishap, draw, usual};
 use crate::requests::{Asked, Result, is_of_type, understood};
 use crate::table::{Refusal, Table};
@@ -289,7 +289,7 @@ impl Idp {
         if !is_admin && (value("scope") == "admin" || !opens()) {
             return Err((401, "invalid_client"));
         }
-        let token = format!("{}{}", crate::table::SECRET, Uuid::new_v4().as_simple());
+        let token = format!("{}{}", SECRET, Uuid::new_v4().as_simple());
         if is_admin {
             let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
             tokens.insert(token.clone(), id.to_owned());

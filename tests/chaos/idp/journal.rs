@@ -10,6 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+/// What every client secret and access token of this IdP begins with: whatever prints one, prints this.
+pub(crate) const SECRET: &str = "plantedChaosSecret";
+
 /// One line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Line {

@@ -8,10 +8,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::journal::{self, Call, Client, Event, Journal, Secret};
+use crate::journal::{self, Call, Client, Event, Journal, SECRET, Secret};
 
-/// What every client secret begins with: whatever prints one, prints this.
-pub(crate) const SECRET: &str = "plantedChaosSecret";
 const MAX_SECRETS: usize = 2;
 const MAX_ATTRIBUTES: usize = 64;
 

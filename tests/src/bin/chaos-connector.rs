@@ -11,6 +11,7 @@ fn main() -> std::process::ExitCode {
         Some("settle-look") => Some(Protection::SettleLook),
         Some("client-lock") => Some(Protection::ClientLock),
         Some("mark-check") => Some(Protection::MarkCheck),
+        Some("only-once") => Some(Protection::OnlyOnce),
         _ => None,
     };
     let protections = off.map(Protections::without).unwrap_or_default();

@@ -258,7 +258,7 @@ impl<I: Idp> Connector for Managed<I> {
                 .reason(Reason::TimedOut));
         }
         let shared = self.shared();
-        shared.history.begin(operation)?;
+        shared.begin(operation)?;
         if client.probe {
             self.remove_old_probes(&call.caller.installation);
         }
@@ -328,7 +328,7 @@ impl<I: Idp> Connector for Managed<I> {
         client_id: &ClientId,
     ) -> Result<RotatedSecret, Fault> {
         // Its end is of no interest: nobody aborts a rotation, another one heals it.
-        self.shared().history.begin(operation)?;
+        self.shared().begin(operation)?;
         self.detached(
             call,
             operation,
@@ -366,7 +366,7 @@ impl<I: Idp> Connector for Managed<I> {
         client_id: &ClientId,
     ) -> Result<AddedSecret, Fault> {
         let shared = self.shared();
-        shared.history.begin(operation)?;
+        shared.begin(operation)?;
         let (caller, deadline) = (call.caller.clone(), call.deadline);
         let client_id = client_id.clone();
         let task = async move {

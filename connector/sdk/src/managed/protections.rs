@@ -16,6 +16,8 @@ pub enum Protection {
     ClientLock,
     /// What is undone bears the mark of the operation.
     MarkCheck,
+    /// What must not be done twice is refused when it comes again.
+    OnlyOnce,
 }
 
 /// The protections that are on: all, unless a test says otherwise to a constructor.

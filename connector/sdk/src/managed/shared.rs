@@ -11,12 +11,12 @@ use super::history::History;
 use super::locks::{Locked, Locks};
 use super::operations::Operations;
 use super::ownership::{Imported, Standing};
-use super::protections::Protections;
+use super::protections::{Protection, Protections};
 use crate::fault::Fault;
 use crate::grants::Registrations;
 use crate::idp::{Found, Idp};
 use crate::mark::Marked;
-use crate::model::{Caller, ClientId, Deadline};
+use crate::model::{Caller, ClientId, Deadline, OperationId};
 
 /// What the tasks of one connector share. A new configuration makes a new value, in which all but the first two members
 /// are the same.
@@ -107,6 +107,17 @@ impl<I> Shared<I> {
 }
 
 impl<I: Idp> Shared<I> {
+    /// Begins an operation that must not be done twice.
+    ///
+    /// # Errors
+    /// `Conflict` when it was begun or aborted before.
+    pub(super) fn begin(&self, operation: OperationId) -> Result<(), Fault> {
+        match self.history.begin(operation) {
+            Err(_) if !self.protections.has(Protection::OnlyOnce) => Ok(()),
+            begun => begun,
+        }
+    }
+
     /// Locks a client, finds it and judges whose it is.
     pub(super) async fn judge(
         &self,
