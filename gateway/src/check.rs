@@ -213,6 +213,7 @@ mod tests {
             expires_at: end.map(|end| end.parse().unwrap()),
         };
         ProviderConfig {
+            record: None,
             id: ProviderId::parse("okta").unwrap(),
             path: ProviderPath::parse("okta").unwrap(),
             // Nobody listens on the discard port.

@@ -13,9 +13,10 @@ use dcr_runtime::telemetry::LevelFilter;
 use dcr_runtime::{Shutdown, process, telemetry};
 use secrecy::ExposeSecret;
 
+use crate::audit::Hash;
 use crate::guard::Protections;
 use crate::keys::{self, KeyHash};
-use crate::{check, orphans, serve};
+use crate::{audit, check, orphans, serve};
 
 /// Kong Konnect's HTTP DCR bridge: Konnect's calls in, the calls of your identity providers' connectors out.
 #[derive(Debug, Parser)]
@@ -53,12 +54,33 @@ enum Command {
         /// For how long.
         seconds: u64,
     },
+    /// Examines the audit log.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Makes an API key for Konnect and the line that admits it. The key is shown once and kept nowhere.
     NewKey,
 }
 
 /// The exit code of `orphans` when all was compared and somebody is without the other.
 const FOUND: u8 = 3;
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Finds lines that were changed, removed, repeated or moved; exit code 1 when there is one.
+    Verify {
+        /// The files of one log, the oldest first.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The hash of the line before the first one, where older files are not at hand.
+        #[arg(long, value_name = "HASH", value_parser = hash)]
+        after: Option<Hash>,
+    },
+}
+
+fn hash(text: &str) -> Result<Hash, &'static str> {
+    Hash::parse(text).ok_or("must be 64 hexadecimal digits, as `audit verify` prints")
+}
 
 /// Runs the command that the process was started with.
 #[must_use]
@@ -100,13 +122,10 @@ pub fn run_with(
             process::sleep(Duration::from_secs(seconds), &shutdown).await;
             Ok::<_, Failure>(())
         }),
-        Command::NewKey => match new_key() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => {
-                tracing::error!("{failure}");
-                ExitCode::FAILURE
-            }
-        },
+        Command::Audit {
+            command: AuditCommand::Verify { files, after },
+        } => code(audit_verify(&files, after)),
+        Command::NewKey => code(new_key()),
     }
 }
 
@@ -132,6 +151,27 @@ fn orphans(options: &orphans::Options) -> ExitCode {
     } else {
         code
     }
+}
+
+fn code(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn audit_verify(files: &[PathBuf], after: Option<Hash>) -> Result<(), Failure> {
+    let report = audit::verify(files, after)
+        .map_err(|e| Failure::new(&format!("a file cannot be read: {e}")))?;
+    print(&report)?;
+    if report.is_wrong() {
+        let sentence = "the log is not what was written: see the findings above";
+        return Err(Failure::new(&sentence));
+    }
+    Ok(())
 }
 
 #[expect(

@@ -15,6 +15,7 @@ use dcr_runtime::{Shutdown, listen};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
+use crate::audit::Audit;
 use crate::config::{Config, ProviderConfig};
 use crate::guard::Protections;
 use crate::keys::{self, ApiKey, KeyHash};
@@ -97,7 +98,10 @@ pub(crate) async fn dev(options: &Options, shutdown: &Shutdown) -> Result<(), De
         failed_authentications: Config::FAILED_AUTHENTICATIONS,
         tls: None,
         connector_tls: None,
+        audit: None,
+        tracing: None,
         providers: vec![ProviderConfig {
+            record: None,
             id: ProviderId::parse(PROVIDER)?,
             path: ProviderPath::parse(PROVIDER)?,
             connector: ConnectorAddress::parse(&format!("http://{connector}"))?,
@@ -127,6 +131,7 @@ pub(crate) async fn dev(options: &Options, shutdown: &Shutdown) -> Result<(), De
             probe_listener,
             &config,
             Protections::default(),
+            Audit::default(),
             shutdown,
         )
         .await;

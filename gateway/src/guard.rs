@@ -13,11 +13,14 @@ use bytes::Bytes;
 use dcr_contract::model::{Abort, AbortTarget, Call, Caller, Deadline, OperationId, Reference};
 use dcr_contract::{Connector, Fault, FaultKind, Outcome, Reason, Remote};
 use dcr_runtime::Shutdown;
+use dcr_runtime::telemetry::Cause;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
+use crate::audit::Audit;
 use crate::metrics::{Metrics, OperationLabels, ProviderLabel};
 
 /// For one try.
@@ -56,6 +59,8 @@ pub(crate) struct Watched {
     pub(crate) target: AbortTarget,
     pub(crate) provider: ProviderLabel,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) audit: Audit,
+    pub(crate) cause: Cause,
     pub(crate) shutdown: Shutdown,
     /// A guard may be dropped where there is no runtime.
     pub(crate) runtime: Handle,
@@ -107,11 +112,12 @@ impl Drop for Guard {
         if let Some(watched) = self.0.take() {
             let (tracker, runtime) = (watched.shutdown.tracker().clone(), watched.runtime.clone());
             let unfinished = watched.shutdown.unfinished("abort", watched.operation);
+            let span = watched.cause.span("undo");
             let abort = async move {
                 watched.abort().await;
                 drop(unfinished);
             };
-            tracker.spawn_on(abort, &runtime);
+            tracker.spawn_on(abort.instrument(span), &runtime);
         }
     }
 }
@@ -177,6 +183,8 @@ impl Watched {
     }
 
     fn count(&self, outcome: &'static str) {
+        self.audit
+            .undone(&self.provider, self.operation, &self.reference, outcome);
         self.metrics.abort(&OperationLabels {
             operation: match self.target {
                 AbortTarget::Create => "create_client",

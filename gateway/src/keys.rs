@@ -3,15 +3,16 @@
 //! A key opens its own provider and no other. Every judgement compares with every key of every provider, so that
 //! neither the time nor the answer tells an unknown provider from a wrong key.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use dcr_contract::model::Malformed;
 use http::HeaderMap;
 use jiff::Timestamp;
+use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::SecretString;
-use subtle::{Choice, ConstantTimeEq};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 /// The header of Konnect's specification.
 pub(crate) const HEADER: &str = "x-api-key";
@@ -37,7 +38,29 @@ impl ApiKey {
     }
 }
 
+/// A key's name in metrics and audit log: the first 8 digits of its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct KeyId(u32);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+impl EncodeLabelValue for KeyId {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        write!(encoder, "{self}")
+    }
+}
+
 impl KeyHash {
+    /// The key's name.
+    pub(crate) fn id(&self) -> KeyId {
+        let [a, b, c, d, ..] = self.0;
+        KeyId(u32::from_be_bytes([a, b, c, d]))
+    }
+
     /// Hashes a key.
     #[must_use]
     pub fn of(key: &[u8]) -> Self {
@@ -158,7 +181,13 @@ impl Keys {
             .extend(keys.iter().map(|key| (provider, key.clone())));
     }
 
-    /// Judges the key of a call to that provider (`None`: the path is nobody's).
+    /// The keys of a provider.
+    pub(crate) fn of(&self, provider: usize) -> impl Iterator<Item = &ApiKey> {
+        let own = self.0.iter().filter(move |(owner, _)| *owner == provider);
+        own.map(|(_, key)| key)
+    }
+
+    /// Judges the key of a call to that provider (`None`: the path is nobody's), and tells which one it is.
     ///
     /// # Errors
     /// Unless exactly one header holds a key of this provider that has not expired.
@@ -167,7 +196,7 @@ impl Keys {
         provider: Option<usize>,
         headers: &HeaderMap,
         now: Timestamp,
-    ) -> Result<(), Denial> {
+    ) -> Result<KeyId, Denial> {
         let mut values = headers.get_all(HEADER).iter();
         let presented = values.next().ok_or(Denial::Missing)?.as_bytes();
         if values.next().is_some() {
@@ -181,16 +210,18 @@ impl Keys {
         // No early exit, here or within a comparison.
         let no = Choice::from(0);
         let (mut opens, mut late, mut elsewhere) = (no, no, no);
+        let mut id = 0;
         for (owner, key) in &self.0 {
             let same = hash.0.ct_eq(&key.hash.0);
             let own = Choice::from(u8::from(provider == Some(*owner)));
             let expired = Choice::from(u8::from(key.is_expired(now)));
             opens |= same & own & !expired;
+            id.conditional_assign(&key.hash.id().0, same & own & !expired);
             late |= same & own & expired;
             elsewhere |= same & !own;
         }
         match (bool::from(opens), provider) {
-            (true, _) => Ok(()),
+            (true, _) => Ok(KeyId(id)),
             (false, None) => Err(Denial::UnknownProvider),
             (false, Some(_)) if late.into() => Err(Denial::Expired),
             (false, Some(_)) if elsewhere.into() => Err(Denial::OtherProvider),
@@ -229,6 +260,7 @@ mod tests {
             headers.append(HEADER, http::HeaderValue::from_bytes(value).unwrap());
         }
         keys.judge(provider, &headers, "2026-01-01T00:00:00Z".parse().unwrap())
+            .map(|_| ())
     }
 
     #[test]

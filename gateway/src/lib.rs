@@ -1,13 +1,15 @@
 //! Konnect's HTTP in, connectors out: the stateless edge of the DCR bridge.
 //!
 //! A call goes `routes` (whose is it, what does it ask) → `konnect` (its body, as the model) → `guard` (no client
-//! orphaned) → the provider's connector, and back; what fails becomes text in `reply`. [`serve_on`] runs a whole
-//! gateway on given sockets, [`router`] is the same without sockets. `orphans` asks both sides who is without the other.
+//! orphaned) → the provider's connector, and back; what fails becomes text in `reply`. [`serve`] runs a whole
+//! gateway. `orphans` asks both sides who is without the other.
 
 pub mod check;
 pub mod config;
 
+mod audit;
 mod bulkhead;
+mod capture;
 mod cli;
 #[cfg(feature = "dev")]
 mod dev;
@@ -28,6 +30,7 @@ mod serve;
 mod state;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use cli::run;
 #[doc(hidden)]
@@ -38,5 +41,4 @@ pub use guard::Protections;
 pub use keys::{ApiKey, KeyHash, generate as generate_key};
 pub use limits::{Limits, Rate};
 pub use providers::ProviderPath;
-pub use routes::router;
-pub use serve::{StartError, serve, serve_on};
+pub use serve::{StartError, serve};

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use dcr_contract::Observer;
 use dcr_contract::model::ProviderId;
+use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::keys::KeyId;
 
 /// A provider's id as a label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,13 +63,50 @@ struct MemberLabels {
     member: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RpcLabels {
+    provider: ProviderLabel,
+    rpc: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProviderLabels {
+    provider: ProviderLabel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyLabels {
+    provider: ProviderLabel,
+    key_id: KeyId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// In the buckets of OpenTelemetry's conventions for HTTP.
+fn durations<L: Clone + Eq + std::hash::Hash>() -> Durations<L> {
+    Family::new_with_constructor(|| {
+        Histogram::new([
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0,
+        ])
+    })
+}
+
 /// What the gateway counts.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    requests: Durations<RequestLabels>,
+    in_flight: Family<ProviderLabels, Gauge>,
+    keys_used: Family<KeyLabels, Gauge>,
     operations: Family<OperationLabels, Counter>,
     aborts: Family<OperationLabels, Counter>,
     auth_failures: Family<ReasonLabels, Counter>,
+    audit_failures: Counter,
     unknown_members: Counter,
     unknown_events: Counter,
     ignored_values: Family<MemberLabels, Counter>,
@@ -77,16 +119,14 @@ const MOST_NAMED: usize = 256;
 impl Metrics {
     /// Metrics that show in the registry.
     pub(crate) fn new(registry: &mut Registry) -> Self {
-        let histogram: fn() -> Histogram = || {
-            Histogram::new([
-                0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0,
-            ])
-        };
         let new = Self {
-            requests: Family::new_with_constructor(histogram),
+            requests: durations(),
+            in_flight: Family::default(),
+            keys_used: Family::default(),
             operations: Family::default(),
             aborts: Family::default(),
             auth_failures: Family::default(),
+            audit_failures: Counter::default(),
             unknown_members: Counter::default(),
             unknown_events: Counter::default(),
             ignored_values: Family::default(),
@@ -98,6 +138,26 @@ impl Metrics {
             Unit::Seconds,
             new.requests.clone(),
         );
+        registry.register_with_unit(
+            "rpc_client_call_duration",
+            "From a call to a connector to its answer",
+            Unit::Seconds,
+            RPCS.clone(),
+        );
+        registry.register(
+            "dcr_inflight",
+            "Calls of Konnect's that are being answered",
+            new.in_flight.clone(),
+        );
+        registry.register(
+            "dcr_api_key_last_used_timestamp_seconds",
+            "When a key last opened its provider, by the first 8 digits of its hash",
+            new.keys_used.clone(),
+        );
+        let build = Family::<BuildLabels, Gauge>::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&BuildLabels { version }).set(1);
+        registry.register("dcr_build_info", "What runs here", build);
         registry.register(
             "dcr_operations",
             "Calls of Konnect's whose key was right, by what came of them",
@@ -112,6 +172,11 @@ impl Metrics {
             "dcr_auth_failures",
             "Calls without a key that opens the provider",
             new.auth_failures.clone(),
+        );
+        registry.register(
+            "dcr_audit_failures",
+            "Mutating calls that have no line in the audit log because it could not be written",
+            new.audit_failures.clone(),
         );
         registry.register(
             "dcr_unknown_members",
@@ -137,6 +202,23 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// A call of a provider's is in flight until what is returned is dropped.
+    pub(crate) fn in_flight(&self, provider: &ProviderLabel) -> InFlight {
+        let provider = provider.clone();
+        let gauge = self
+            .in_flight
+            .get_or_create_owned(&ProviderLabels { provider });
+        gauge.inc();
+        InFlight(gauge)
+    }
+
+    pub(crate) fn key_used(&self, provider: &ProviderLabel, key_id: KeyId) {
+        let provider = provider.clone();
+        let labels = KeyLabels { provider, key_id };
+        let now = Timestamp::now().as_second();
+        self.keys_used.get_or_create(&labels).set(now);
+    }
+
     pub(crate) fn operation(&self, labels: &OperationLabels) {
         self.operations.get_or_create(labels).inc();
     }
@@ -149,6 +231,10 @@ impl Metrics {
         self.auth_failures
             .get_or_create(&ReasonLabels { reason })
             .inc();
+    }
+
+    pub(crate) fn audit_failure(&self) {
+        self.audit_failures.inc();
     }
 
     /// Counts a member that nobody knows, and names it in the log the first time.
@@ -178,6 +264,40 @@ impl Metrics {
     fn is_new(&self, what: &'static str, name: &str) -> bool {
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         named.len() < MOST_NAMED && named.insert((what, name.to_owned()))
+    }
+}
+
+/// One call that is being answered.
+#[derive(Debug)]
+pub(crate) struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The process's own, for connections to connectors are there before the metrics and outlive a configuration.
+static RPCS: LazyLock<Durations<RpcLabels>> = LazyLock::new(durations);
+
+/// Whom a provider's connector tells of its calls.
+pub(crate) fn observer(provider: &ProviderLabel) -> Arc<dyn Observer> {
+    Arc::new(Rpcs(provider.clone()))
+}
+
+/// The calls to one provider's connector.
+#[derive(Debug)]
+struct Rpcs(ProviderLabel);
+
+impl Observer for Rpcs {
+    fn ended(&self, rpc: &'static str, code: &'static str, took: Duration) {
+        let provider = self.0.clone();
+        let labels = RpcLabels {
+            provider,
+            rpc,
+            code,
+        };
+        RPCS.get_or_create(&labels).observe(took.as_secs_f64());
     }
 }
 

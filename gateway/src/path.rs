@@ -35,6 +35,19 @@ impl Operation {
         }
     }
 
+    /// Whether anything changes by it.
+    pub(crate) const fn is_mutating(self) -> bool {
+        !matches!(self, Self::ListSecrets)
+    }
+
+    /// Whether its answer holds a secret.
+    pub(crate) const fn gives_secret(self) -> bool {
+        matches!(
+            self,
+            Self::CreateClient | Self::RotateSecret | Self::AddSecret
+        )
+    }
+
     /// The path in Konnect's specification.
     pub(crate) const fn route(self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
 //! Providers: which path belongs to whom, and which connector serves it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use dcr_contract::model::{Caller, Malformed, ProviderId};
@@ -11,7 +12,7 @@ use dcr_runtime::tls::{ClientIdentity, PeerIdentity};
 use crate::bulkhead::Bulkhead;
 use crate::config::{Config, ProviderConfig};
 use crate::limits::{Limiter, Limiters};
-use crate::metrics::ProviderLabel;
+use crate::metrics::{self, ProviderLabel};
 
 /// The path of a provider's base URL, without the slashes at its ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,6 +70,8 @@ pub(crate) struct Provider {
     pub(crate) limiter: Limiter,
     /// Its calls in flight.
     pub(crate) bulkhead: Bulkhead,
+    /// Where the shapes of its requests are recorded, if they are.
+    pub(crate) record: Option<PathBuf>,
     address: ConnectorAddress,
     identity: Option<PeerIdentity>,
 }
@@ -86,11 +89,13 @@ impl Provider {
         let connected = before.filter(|before| {
             before.address == config.connector && before.identity == config.connector_identity
         });
-        let connector = match connected {
-            Some(before) => before.connector.clone(),
-            None => described(connector(config, gateway.connector_tls.as_ref())?, shutdown),
-        };
         let label = ProviderLabel::new(&config.id);
+        let connector = if let Some(before) = connected {
+            before.connector.clone()
+        } else {
+            let connector = connector(config, gateway.connector_tls.as_ref())?;
+            described(connector.observed_by(metrics::observer(&label)), shutdown)
+        };
         Ok(Self {
             path: config.path.clone(),
             limiter: limiters.of(&label, &config.limits),
@@ -101,6 +106,7 @@ impl Provider {
             },
             connector,
             bulkhead: before.map_or_else(Bulkhead::new, |before| before.bulkhead.clone()),
+            record: config.record.clone(),
             address: config.connector.clone(),
             identity: config.connector_identity.clone(),
         })
@@ -135,6 +141,11 @@ impl Providers {
 
     fn with_id(&self, id: &ProviderId) -> Option<&Provider> {
         self.0.iter().find(|p| p.caller.provider_id == *id)
+    }
+
+    /// All of them, in the order of the configuration.
+    pub(crate) fn all(&self) -> &[Provider] {
+        &self.0
     }
 
     /// The provider with the longest path that the request's path begins with, its number, and what follows.

@@ -1,15 +1,21 @@
 //! What is known about a call: its reference, its deadline, its line in the log, its place in the metrics.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use dcr_contract::model::{ClientId, Deadline, Reference};
+use dcr_contract::model::{ClientId, Deadline, OperationId, Origin, Reference, SecretId};
 use dcr_contract::{Fault, FaultKind};
+use dcr_runtime::telemetry::{self, Cause, TRACE};
 use http::{HeaderValue, Method, StatusCode};
 
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
+use crate::keys::KeyId;
 use crate::konnect::Body;
 use crate::metrics::{Metrics, OperationLabels, ProviderLabel, RequestLabels};
 use crate::path::Operation;
@@ -24,8 +30,13 @@ pub(crate) struct Record {
     pub(crate) reference: Reference,
     pub(crate) deadline: Deadline,
     pub(crate) provider: OnceLock<ProviderLabel>,
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) key: OnceLock<KeyId>,
     pub(crate) operation: OnceLock<Operation>,
+    pub(crate) operation_id: OnceLock<OperationId>,
     pub(crate) client_id: OnceLock<ClientId>,
+    pub(crate) secret_id: OnceLock<SecretId>,
+    pub(crate) origin: OnceLock<Origin>,
     /// What was done, where that is not simply what was asked.
     pub(crate) outcome: OnceLock<&'static str>,
 }
@@ -36,23 +47,45 @@ pub(crate) async fn record(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let method = known(request.method());
     let record = Arc::new(Record {
         reference: Reference::generate(),
         deadline: Deadline::after(TOTAL_TIME),
         provider: OnceLock::new(),
+        peer: peer.map(|ConnectInfo(address)| address.ip()),
+        key: OnceLock::new(),
         operation: OnceLock::new(),
+        operation_id: OnceLock::new(),
         client_id: OnceLock::new(),
+        secret_id: OnceLock::new(),
+        origin: OnceLock::new(),
         outcome: OnceLock::new(),
     });
+    let span = tracing::debug_span!(
+        target: TRACE, "http", otel.name = method, otel.kind = "server", otel.status_code = Empty,
+        http.request.method = method, http.route = Empty, http.response.status_code = Empty,
+        error.type = Empty, dcr.operation = Empty, dcr.operation_id = Empty, dcr.provider = Empty,
+        dcr.outcome = Empty, dcr.reference = record.reference.as_str(),
+    );
+    if !span.is_disabled() {
+        // Konnect is an outside party: it must not decide what is sampled here.
+        Cause::of_caller(request.headers()).link(&span);
+    }
     let mut line = Line {
         began: Instant::now(),
         record: Arc::clone(&record),
         metrics,
-        method: known(request.method()),
+        method,
+        span: span.clone(),
         end: None,
     };
     request.extensions_mut().insert(Arc::clone(&record));
-    let answer = tokio::time::timeout_at(record.deadline.instant(), next.run(request)).await;
+    let answer = tokio::time::timeout_at(
+        record.deadline.instant(),
+        next.run(request).instrument(span),
+    )
+    .await;
     let mut response = answer.unwrap_or_else(|_| {
         Refusal::Fault(Fault::new(
             FaultKind::TimedOut,
@@ -98,6 +131,7 @@ struct Line {
     record: Arc<Record>,
     metrics: Arc<Metrics>,
     method: &'static str,
+    span: Span,
     end: Option<(StatusCode, Option<Arc<Refusal>>)>,
 }
 
@@ -117,6 +151,7 @@ impl Drop for Line {
             (None, None) => "ok",
         };
         self.measure(status, outcome, took);
+        self.trace(status, outcome);
         if let Some(Refusal::Denied(denial) | Refusal::DeniedTooOften { denial, .. }) =
             refusal.as_deref()
         {
@@ -159,6 +194,35 @@ impl Drop for Line {
 }
 
 impl Line {
+    fn trace(&self, status: u16, outcome: &'static str) {
+        let (span, record) = (&self.span, &self.record);
+        if span.is_disabled() {
+            return;
+        }
+        let method = self.method;
+        if let Some(operation) = record.operation.get() {
+            let route = operation.route();
+            telemetry::rename(span, format!("{method} {route}"));
+            span.record("http.route", route);
+            span.record("dcr.operation", operation.name());
+        }
+        if let Some(operation_id) = record.operation_id.get() {
+            span.record("dcr.operation_id", tracing::field::display(operation_id));
+        }
+        if let Some(provider) = record.provider.get() {
+            span.record("dcr.provider", provider.as_str());
+        }
+        span.record("dcr.outcome", outcome);
+        // Nobody got the answer to an abandoned call.
+        if status != 499 {
+            span.record("http.response.status_code", status);
+        }
+        if status >= 499 {
+            span.record("error.type", outcome);
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+
     fn measure(&self, status: u16, outcome: &'static str, took: Duration) {
         let operation = self.record.operation.get();
         let labels = RequestLabels {

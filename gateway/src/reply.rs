@@ -65,6 +65,8 @@ pub(crate) enum Refusal {
     BodyTooLarge,
     /// The body did not come, or not in time.
     BodyCut,
+    /// The audit log cannot be written, and the answer would hold a secret.
+    Unaudited,
 }
 
 impl From<Fault> for Refusal {
@@ -220,6 +222,11 @@ impl Refusal {
                 "body_incomplete",
                 "The body did not arrive whole and in time.",
             ),
+            Self::Unaudited => row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "audit_log_unavailable",
+                "The bridge cannot write its audit log, and hands out no secret without it. Try again later.",
+            ),
         }
     }
 
@@ -245,7 +252,16 @@ impl Refusal {
             | Self::NoSuchPath
             | Self::NoSuchMethod { .. }
             | Self::BodyTooLarge
-            | Self::BodyCut => self.row().sentence.to_owned(),
+            | Self::BodyCut
+            | Self::Unaudited => self.row().sentence.to_owned(),
+        }
+    }
+
+    /// The kind of the fault, where there is one.
+    pub(crate) fn fault_kind(&self) -> Option<&'static str> {
+        match self {
+            Self::Fault(fault) => Some(fault.kind().name()),
+            _ => None,
         }
     }
 
@@ -314,6 +330,7 @@ impl Refusal {
                 }
                 _ => return None,
             },
+            Self::Unaudited => USUAL_WAIT,
             Self::DeniedTooOften { after, .. }
             | Self::RateLimited { after }
             | Self::Braked { after, .. } => *after,

@@ -9,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 use axum::{Router, body};
 use bytes::Bytes;
 use dcr_contract::model::{
-    AbortTarget, Call, ClientId, Deletion, Malformed, OperationId, RegistrationChange,
+    AbortTarget, Call, ClientId, Deletion, OperationId, RegistrationChange, SecretId,
 };
 use dcr_contract::{Connector, Fault};
 use dcr_runtime::Shutdown;
+use dcr_runtime::telemetry::Cause;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode, request};
 use jiff::Timestamp;
@@ -22,7 +23,8 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::config::Config;
+use crate::audit::Audit;
+use crate::capture;
 use crate::guard::{Guard, Protections, Watched};
 use crate::head;
 use crate::keys::Denial;
@@ -34,6 +36,7 @@ use crate::providers::Provider;
 use crate::record::{Record, record};
 use crate::reply::Refusal;
 use crate::state::{Live, State};
+use crate::view::View;
 
 const LARGEST_BODY: usize = 64 * 1024;
 
@@ -42,42 +45,28 @@ struct Gateway {
     live: Live,
     metrics: Arc<Metrics>,
     protections: Protections,
+    audit: Audit,
     shutdown: Shutdown,
     runtime: Handle,
 }
 
-/// Konnect's HTTP for these providers. Undoing what nobody got the answer to is tracked by `shutdown`. Must be called
-/// within a tokio runtime.
-///
-/// # Errors
-/// `Malformed` when a connector's address is not one that HTTP can use.
-pub fn router(
-    config: &Config,
-    protections: Protections,
-    metrics: &mut Registry,
-    shutdown: &Shutdown,
-) -> Result<Router, Malformed> {
-    Ok(router_over(
-        Live::new(config, shutdown)?,
-        protections,
-        metrics,
-        shutdown,
-    ))
-}
-
-/// [`router`] for providers that may be replaced.
-pub(crate) fn router_over(
+/// Konnect's HTTP for these providers, which may be replaced. Undoing what nobody got the answer to is tracked by
+/// `shutdown`. Must be called within a tokio runtime.
+pub(crate) fn router(
     live: Live,
     protections: Protections,
     metrics: &mut Registry,
+    audit: &Audit,
     shutdown: &Shutdown,
 ) -> Router {
     metrics.register_collector(Box::new(live.limiters().clone()));
+    metrics.register_collector(Box::new(View(live.clone())));
     let metrics = Arc::new(Metrics::new(metrics));
     let gateway = Arc::new(Gateway {
         live,
         metrics: Arc::clone(&metrics),
         protections,
+        audit: audit.clone(),
         shutdown: shutdown.clone(),
         runtime: Handle::current(),
     });
@@ -116,30 +105,52 @@ async fn answer(
     });
     provider.limiter.admit()?;
     let target = target?;
-    let body = read(body, &record).await?;
-    let _slot = provider.bulkhead.enter(record.deadline).await?;
-    let context = Context {
-        gateway: &gateway,
-        provider,
-        record: &record,
-        call: Call {
-            caller: provider.caller.clone(),
-            deadline: record.deadline,
-            reference: record.reference.clone(),
-        },
-    };
-    match target.operation {
-        Operation::CreateClient => context.create_client(&body).await,
-        Operation::DeleteClient => context.delete_client(&target).await,
-        Operation::RotateSecret => context.rotate_secret(&target).await,
-        Operation::EventHook => context.event_hook(&target, &body).await,
-        Operation::ListSecrets => context.list_secrets(&target).await,
-        Operation::AddSecret => context.add_secret(&target).await,
-        Operation::RemoveSecret => context.remove_secret(&target).await,
-    }
+    let audited = gateway.audit.call(&record, &gateway.metrics);
+    audited
+        .end(gateway.act(provider, &target, &head, body, &record).await)
+        .await
 }
 
 impl Gateway {
+    /// Does what a call asks for.
+    async fn act(
+        &self,
+        provider: &Provider,
+        target: &Target<'_>,
+        head: &request::Parts,
+        body: body::Body,
+        record: &Record,
+    ) -> Result<Response, Refusal> {
+        let _in_flight = self.metrics.in_flight(&provider.label);
+        let body = read(body, record).await?;
+        if let Some(directory) = &provider.record {
+            capture::keep(directory, &provider.label, head, target.operation, &body);
+        }
+        let _slot = provider.bulkhead.enter(record.deadline).await?;
+        if target.operation.gives_secret() {
+            self.audit.ready().await?;
+        }
+        let context = Context {
+            gateway: self,
+            provider,
+            record,
+            call: Call {
+                caller: provider.caller.clone(),
+                deadline: record.deadline,
+                reference: record.reference.clone(),
+            },
+        };
+        match target.operation {
+            Operation::CreateClient => context.create_client(&body).await,
+            Operation::DeleteClient => context.delete_client(target).await,
+            Operation::RotateSecret => context.rotate_secret(target).await,
+            Operation::EventHook => context.event_hook(target, &body).await,
+            Operation::ListSecrets => context.list_secrets(target).await,
+            Operation::AddSecret => context.add_secret(target).await,
+            Operation::RemoveSecret => context.remove_secret(target).await,
+        }
+    }
+
     /// The provider of a call whose key opens it, and what follows the provider's path.
     fn admit<'s, 'p>(
         &self,
@@ -152,12 +163,14 @@ impl Gateway {
         if let Some((_, provider, _)) = found {
             let _first = record.provider.set(provider.label.clone());
         }
-        state
+        let key = state
             .keys
             .judge(number, &head.headers, Timestamp::now())
             .map_err(|denial| self.denied(denial, head))?;
+        let _first = record.key.set(key);
         let (_, provider, rest) =
             found.ok_or_else(|| self.denied(Denial::UnknownProvider, head))?;
+        self.metrics.key_used(&provider.label, key);
         Ok((provider, rest))
     }
 
@@ -207,18 +220,20 @@ impl Context<'_> {
         if client.probe {
             self.outcome("probe");
         }
-        let operation = OperationId::generate();
+        let _first = self.record.origin.set(client.origin.clone());
+        let operation = self.operation();
         let mut guard = self.guard(operation, AbortTarget::Create);
         let connector = &self.provider.connector;
         let created = guard.judge(connector.create_client(&self.call, operation, client).await)?;
         let _first = self.record.client_id.set(created.client_id.clone());
+        self.secret(created.secret_id.as_ref());
         self.adjusted(&created.adjustments);
         Ok(guard.hand_over(StatusCode::CREATED, konnect::created(&created)?))
     }
 
     async fn delete_client(&self, target: &Target<'_>) -> Result<Response, Refusal> {
         let client_id = self.about(target.client_id()?);
-        let operation = OperationId::generate();
+        let operation = self.operation();
         let connector = &self.provider.connector;
         let counted = self.provider.limiter.count(Loss::Delete)?;
         let deletion = connector.delete_client(&self.call, operation, &client_id);
@@ -232,11 +247,12 @@ impl Context<'_> {
 
     async fn rotate_secret(&self, target: &Target<'_>) -> Result<Response, Refusal> {
         let client_id = self.about(target.client_id()?);
-        let operation = OperationId::generate();
+        let operation = self.operation();
         let connector = &self.provider.connector;
         let counted = self.provider.limiter.count(Loss::Rotation)?;
         let secret = connector.rotate_client_secret(&self.call, operation, &client_id);
         let secret = counted.judge(secret.await, |_| true)?;
+        self.secret(secret.secret_id.as_ref());
         Ok(json(StatusCode::OK, konnect::rotated(&client_id, &secret)?))
     }
 
@@ -245,9 +261,10 @@ impl Context<'_> {
         let event = self.understood(|oddities| konnect::event(body, &client_id, oddities))?;
         if let Some(origin) = event.origin() {
             self.provider.limiter.pinned(origin)?;
+            let _first = self.record.origin.set(origin.clone());
         }
         let (call, id, connector) = (&self.call, &client_id, &self.provider.connector);
-        let operation = OperationId::generate();
+        let operation = self.operation();
         match event {
             Event::Updated(update) => {
                 let adjustments = connector.update_client(call, operation, id, update).await?;
@@ -285,13 +302,14 @@ impl Context<'_> {
 
     async fn add_secret(&self, target: &Target<'_>) -> Result<Response, Refusal> {
         let client_id = self.about(target.client_id()?);
-        let operation = OperationId::generate();
+        let operation = self.operation();
         let mut guard = self.guard(operation, AbortTarget::AddSecret(client_id.clone()));
         let connector = &self.provider.connector;
         let added = connector
             .add_client_secret(&self.call, operation, &client_id)
             .await;
         let added = guard.judge(added)?;
+        self.secret(Some(&added.secret_id));
         Ok(guard.hand_over(StatusCode::CREATED, konnect::added(&client_id, &added)?))
     }
 
@@ -299,7 +317,8 @@ impl Context<'_> {
         use dcr_contract::model::Removal;
         let (client_id, secret_id) = target.client_and_secret_id()?;
         let client_id = self.about(client_id);
-        let operation = OperationId::generate();
+        self.secret(Some(&secret_id));
+        let operation = self.operation();
         let connector = &self.provider.connector;
         let counted = self.provider.limiter.count(Loss::Rotation)?;
         let removed = connector.remove_client_secret(&self.call, operation, &client_id, &secret_id);
@@ -334,6 +353,18 @@ impl Context<'_> {
         self.record.client_id.get_or_init(|| client_id).clone()
     }
 
+    /// Names the operation that begins.
+    fn operation(&self) -> OperationId {
+        *self.record.operation_id.get_or_init(OperationId::generate)
+    }
+
+    /// Notes which secret the call is about.
+    fn secret(&self, secret_id: Option<&SecretId>) {
+        if let Some(secret_id) = secret_id {
+            let _first = self.record.secret_id.set(secret_id.clone());
+        }
+    }
+
     fn outcome(&self, outcome: &'static str) {
         let _first = self.record.outcome.set(outcome);
     }
@@ -366,6 +397,8 @@ impl Context<'_> {
             target,
             provider: self.provider.label.clone(),
             metrics: Arc::clone(&self.gateway.metrics),
+            audit: self.gateway.audit.clone(),
+            cause: Cause::current(),
             shutdown: self.gateway.shutdown.clone(),
             runtime: self.gateway.runtime.clone(),
         };

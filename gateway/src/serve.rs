@@ -8,16 +8,18 @@ use dcr_contract::model::Malformed;
 use dcr_runtime::http::{self, Limits};
 use dcr_runtime::probes::Readiness;
 use dcr_runtime::process::{self, Probes};
+use dcr_runtime::telemetry::Traces;
 use dcr_runtime::tls::ServerIdentity;
 use dcr_runtime::watch::Watch;
 use dcr_runtime::{Shutdown, listen, tls};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
+use crate::audit::Audit;
 use crate::config::{Config, load_dir, watched};
 use crate::guard::{self, Protections};
 use crate::reload::Reload;
-use crate::routes::router_over;
+use crate::routes::router;
 use crate::state::Live;
 
 /// Why a gateway does not start.
@@ -35,6 +37,12 @@ pub enum StartError {
     /// A connector's address is not one that HTTP can use.
     #[error("a connector's address {0}")]
     Connector(#[from] Malformed),
+    /// The audit log cannot be written.
+    #[error("the audit log (`audit` in gateway.yaml) cannot be written: {0}")]
+    Audit(#[from] std::io::Error),
+    /// The exporter of traces cannot be made.
+    #[error("{0}")]
+    Traces(String),
 }
 
 /// Serves Konnect on `listener` and the probes on `probe_listener` (the configuration's own addresses are not looked
@@ -42,11 +50,12 @@ pub enum StartError {
 ///
 /// # Errors
 /// When a connector's address cannot be used, or certificates cannot be watched.
-pub async fn serve_on(
+pub(crate) async fn serve_on(
     listener: TcpListener,
     probe_listener: TcpListener,
     config: &Config,
     protections: Protections,
+    audit: Audit,
     shutdown: &Shutdown,
 ) -> Result<(), StartError> {
     let live = Live::new(config, shutdown)?;
@@ -57,7 +66,7 @@ pub async fn serve_on(
         tls: config.tls.clone(),
         probes: probe_listener,
     };
-    serve_live(doors, live, metrics, protections, shutdown).await;
+    serve_live(doors, live, metrics, protections, audit, shutdown).await;
     Ok(())
 }
 
@@ -65,7 +74,7 @@ pub async fn serve_on(
 /// Providers that are held up are logged, the others served.
 ///
 /// # Errors
-/// When the configuration cannot be used, or an address cannot be listened on.
+/// When the configuration cannot be used, the audit log cannot be written, or an address cannot be listened on.
 pub async fn serve(
     dir: &Path,
     protections: Protections,
@@ -78,6 +87,13 @@ pub async fn serve(
             .for_each(|problem| tracing::error!("{problem}"));
         StartError::Configuration
     })?;
+    let traces = Traces::begin(
+        "dcr-gateway",
+        env!("CARGO_PKG_VERSION"),
+        loaded.config.tracing.as_ref(),
+    )
+    .map_err(StartError::Traces)?;
+    let audit = Audit::open(loaded.config.audit.as_ref())?;
     let (listen, probe_listen) = (loaded.config.listen, loaded.config.probe_listen);
     let live = Live::new(&loaded.config, shutdown)?;
     let mut metrics = Registry::default();
@@ -90,7 +106,8 @@ pub async fn serve(
         probes: listen::bind("probe_listen", probe_listen).await?,
     };
     watch.spawn(shutdown, move || reload.again());
-    serve_live(doors, live, metrics, protections, shutdown).await;
+    serve_live(doors, live, metrics, protections, audit, shutdown).await;
+    traces.end().await;
     Ok(())
 }
 
@@ -124,9 +141,10 @@ async fn serve_live(
     live: Live,
     mut metrics: Registry,
     protections: Protections,
+    audit: Audit,
     shutdown: &Shutdown,
 ) {
-    let router = router_over(live, protections, &mut metrics, shutdown);
+    let router = router(live, protections, &mut metrics, &audit, shutdown);
     let probes = Probes {
         listener: doors.probes,
         readiness: Readiness::new(shutdown),
@@ -135,4 +153,5 @@ async fn serve_live(
     let limits = Limits::default();
     let konnect = http::serve(doors.konnect, router, limits, doors.tls, shutdown);
     process::serve(probes, konnect, guard::DRAIN, shutdown).await;
+    audit.flush().await;
 }

@@ -23,10 +23,11 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tower::ServiceExt;
 
+use crate::audit::Audit;
 use crate::keys::HEADER;
-use crate::{
-    ApiKey, Config, KeyHash, Limits, Protections, ProviderConfig, ProviderPath, Rate, router,
-};
+use crate::routes::router;
+use crate::state::Live;
+use crate::{ApiKey, Config, KeyHash, Limits, Protections, ProviderConfig, ProviderPath, Rate};
 
 const KEY: &str = "key_of_the_first_provider";
 const OTHER_KEY: &str = "key_of_the_second_provider";
@@ -212,7 +213,7 @@ struct Bridge {
 impl Bridge {
     async fn start() -> Self {
         let (sender, seen) = unbounded_channel();
-        let service = Served::routes(Arc::new(Obedient(sender)));
+        let service = Served::routes(Arc::new(Obedient(sender)), None);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let connector = Shutdown::new();
@@ -223,6 +224,7 @@ impl Bridge {
         });
 
         let provider = |id: &str, path: &str, key: &str| ProviderConfig {
+            record: None,
             id: ProviderId::parse(id).unwrap(),
             path: ProviderPath::parse(path).unwrap(),
             connector: ConnectorAddress::parse(&address).unwrap(),
@@ -238,6 +240,8 @@ impl Bridge {
             konnect: None,
         };
         let config = Config {
+            audit: None,
+            tracing: None,
             installation: Installation::parse("test").unwrap(),
             listen: "127.0.0.1:0".parse().unwrap(),
             probe_listen: "127.0.0.1:0".parse().unwrap(),
@@ -251,12 +255,12 @@ impl Bridge {
         };
         let shutdown = Shutdown::new();
         let router = router(
-            &config,
+            Live::new(&config, &shutdown).unwrap(),
             Protections::default(),
             &mut Registry::default(),
+            &Audit::default(),
             &shutdown,
-        )
-        .unwrap();
+        );
         Self {
             router,
             seen,

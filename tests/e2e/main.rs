@@ -11,8 +11,10 @@
 )]
 
 mod abuse;
+mod audit;
 mod bad_input;
 mod calls;
+mod capture;
 mod dead;
 mod dev;
 mod door;
@@ -35,4 +37,5 @@ mod secrecy;
 mod shutdown;
 mod start;
 mod tls;
+mod traces;
 mod versions;

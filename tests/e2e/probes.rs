@@ -75,3 +75,52 @@ async fn metrics_count_calls_by_operation_and_name_no_client() {
         .planted()
         .assert_absent("the page of metrics", &text);
 }
+
+/// The series of a page of metrics.
+fn series(text: &str) -> usize {
+    text.lines().filter(|line| !line.starts_with('#')).count()
+}
+
+#[tokio::test]
+async fn the_number_of_series_does_not_grow_with_what_strangers_and_konnect_send() {
+    let gateway = gateway_alone().await;
+    let konnect = gateway.konnect("one");
+    let page = format!("http://{}/metrics", gateway.probes);
+    let odd = async |number: usize| {
+        let id = format!("c-{number}");
+        for (method, path) in [
+            ("GET", format!("/{id}/secrets")),
+            ("DELETE", format!("/{id}/secrets/s-{number}")),
+            ("POST", format!("/{id}/event-hook")),
+            ("POST", format!("/{id}/odd-{number}")),
+            (&*format!("ODD{number}"), format!("/{id}")),
+        ] {
+            let method = http::Method::from_bytes(method.as_bytes()).unwrap();
+            let mut body = application(&id);
+            body[format!("odd_{number}")] = number.into();
+            body["event_type"] = format!("odd_{number}").into();
+            let _ = konnect.call(method, &path, Some(&body)).await;
+        }
+        let stranger = konnect.with_key(Some(&format!("key_of_stranger_{number}")));
+        let _ = stranger.list(&id).await.refused(401);
+        let nowhere = konnect.at(&format!("http://{}/nowhere-{number}", gateway.address));
+        let _ = nowhere.list(&id).await.refused(401);
+    };
+    odd(0).await;
+    let before = Http::new().get(&page).await.unwrap().text();
+    for number in 1..40 {
+        odd(number).await;
+    }
+    let after = Http::new().get(&page).await.unwrap().text();
+    assert_eq!(series(&before), series(&after), "{after}");
+    assert!(series(&after) < 300, "{}", series(&after));
+    for name in [
+        "rpc_client_call_duration_seconds_count{provider=\"one\",rpc=\"ListClientSecrets\",code=\"UNAVAILABLE\"",
+        "dcr_inflight{provider=\"one\"} 0",
+        "dcr_retries_total{provider=\"one\"}",
+        "dcr_api_key_last_used_timestamp_seconds{provider=\"one\",key_id=",
+        "dcr_build_info{version=",
+    ] {
+        assert!(after.contains(name), "{name} is not in\n{after}");
+    }
+}

@@ -85,7 +85,15 @@ pub(crate) async fn connector_of(proxy: &Proxy, admin: &Admin, idp: &str, more: 
             file.display(),
         )
     };
-    Connector::start(CONNECTOR, section, more).await
+    let mut connector = Connector::start(CONNECTOR, section, more).await;
+    // What it asks its IdP by itself at its start is not to be counted with what a test makes it ask.
+    for asked in ["identity provider examined", "clients of Konnect's Verify"] {
+        let process = &mut connector.process;
+        process
+            .line(|line| line.contains(asked).then_some(()))
+            .await;
+    }
+    connector
 }
 
 /// A running bridge with all that it stands between.

@@ -164,6 +164,12 @@ impl Gateway {
         }
     }
 
+    /// Its providers.
+    #[must_use]
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
     /// Konnect with the base URL and the first key of a provider.
     #[must_use]
     pub fn konnect(&self, provider: &str) -> Konnect {

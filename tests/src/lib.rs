@@ -13,6 +13,7 @@
 
 pub mod bridge;
 pub mod certificates;
+pub mod collector;
 pub mod folder;
 pub mod hostile;
 pub mod http;
@@ -37,6 +38,7 @@ mod bodies;
 mod rules;
 
 pub use bridge::{Connector, Gateway, Provider};
+pub use collector::Collector;
 pub use folder::Folder;
 pub use http::{Answer, Http};
 pub use konnect::{Konnect, Refusal, Reply};

@@ -8,11 +8,13 @@ pub mod fault;
 pub mod model;
 
 mod connector;
+mod observe;
 mod remote;
 mod served;
 mod wire;
 
 pub use connector::Connector;
 pub use fault::{Fault, FaultKind, Outcome, Reason, Violation, Violations};
+pub use observe::Observer;
 pub use remote::{ClientTls, ConnectorAddress, Remote, RemoteState};
 pub use served::Served;

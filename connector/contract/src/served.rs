@@ -9,12 +9,13 @@ use dcr_proto::v1::connector_service_server::{ConnectorService, ConnectorService
 use tokio::time::timeout_at;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Code, Request, Response, Status, async_trait};
 use tracing::Instrument;
 
 use crate::connector::Connector;
 use crate::fault::{Fault, FaultKind, Reason};
-use crate::model::{Deadline, Reference};
+use crate::model::{Deadline, OperationId, ProviderId, Reference};
+use crate::observe::{Observer, Rpc, Watch};
 use crate::wire::{self, Envelope, client, describe, managed, registration, secret};
 
 /// Requests and answers beyond this are refused unread.
@@ -26,15 +27,21 @@ const MARGIN: Duration = Duration::from_millis(200);
 
 /// Offers a [`Connector`] as the service of `connector.proto`.
 #[derive(Debug)]
-pub struct Served<C>(Arc<C>);
+pub struct Served<C> {
+    connector: Arc<C>,
+    observer: Option<Arc<dyn Observer>>,
+}
 
 impl<C: Connector> Served<C> {
-    /// The service, ready to be added to a gRPC server.
+    /// The service, ready to be added to a gRPC server. Its calls are told to `observer`.
     #[must_use]
-    pub fn routes(connector: Arc<C>) -> Routes {
-        let service = ConnectorServiceServer::new(Self(connector))
-            .max_decoding_message_size(LARGEST_MESSAGE)
-            .max_encoding_message_size(LARGEST_MESSAGE);
+    pub fn routes(connector: Arc<C>, observer: Option<Arc<dyn Observer>>) -> Routes {
+        let service = ConnectorServiceServer::new(Self {
+            connector,
+            observer,
+        })
+        .max_decoding_message_size(LARGEST_MESSAGE)
+        .max_encoding_message_size(LARGEST_MESSAGE);
         Routes::new(service)
     }
 
@@ -43,35 +50,48 @@ impl<C: Connector> Served<C> {
 
     async fn answer<Q, A, Fut>(
         &self,
-        rpc: &'static str,
-        request: Request<Q>,
+        mut request: Request<Q>,
         act: impl FnOnce(Arc<C>, Envelope, Q) -> Fut + Send,
     ) -> Result<Response<A>, Status>
     where
-        Q: Send,
+        Q: Rpc + Send,
         Fut: Future<Output = Result<A, Fault>> + Send,
     {
         let envelope = envelope(request.metadata());
-        let span = tracing::info_span!("rpc", rpc, reference = %envelope.reference);
+        let observer = self.observer.clone();
+        let mut line = Line {
+            watch: Watch::server(observer, &mut request, envelope.reference.as_str()),
+            operation: Q::NAME,
+            provider: request.get_ref().provider(),
+            operation_id: request.get_ref().operation_id(),
+            end: None,
+        };
+        let span = line.watch.span();
         let deadline = envelope.deadline;
-        if deadline.remaining().is_zero() {
-            let fault = Fault::new(
-                FaultKind::Unavailable { after: None },
-                "the call came too late to be begun",
-            );
-            return Err(wire::fault::to_status(&fault.reason(Reason::TimedOut)));
-        }
-        let answer = act(Arc::clone(&self.0), envelope, request.into_inner());
-        async {
+        let in_time = !deadline.remaining().is_zero();
+        let answer = act(Arc::clone(&self.connector), envelope, request.into_inner());
+        async move {
+            let too_late = || {
+                let message = "the call came too late to be begun";
+                Fault::new(FaultKind::Unavailable { after: None }, message).reason(Reason::TimedOut)
+            };
             let late = || Fault::new(FaultKind::TimedOut, "the call's time is over");
-            match timeout_at(deadline.instant(), answer)
-                .await
-                .unwrap_or_else(|_| Err(late()))
-            {
-                Ok(answer) => Ok(Response::new(answer)),
+            let answer = if in_time {
+                timeout_at(deadline.instant(), answer)
+                    .await
+                    .unwrap_or_else(|_| Err(late()))
+            } else {
+                Err(too_late())
+            };
+            match answer {
+                Ok(answer) => {
+                    line.ended(Ok(()));
+                    Ok(Response::new(answer))
+                }
                 Err(fault) => {
-                    log(&fault);
-                    Err(wire::fault::to_status(&fault))
+                    let status = wire::fault::to_status(&fault);
+                    line.ended(Err((fault, status.code())));
+                    Err(status)
                 }
             }
         }
@@ -80,24 +100,91 @@ impl<C: Connector> Served<C> {
     }
 }
 
-fn log(fault: &Fault) {
-    let kind = fault.kind().name();
-    let reason = fault.why().as_str();
-    let idp_correlation_id = fault.correlation();
-    match fault.kind() {
-        FaultKind::Internal => {
-            tracing::error!(kind, reason, outcome = ?fault.done(), idp_correlation_id, "call failed: {fault}");
+/// The call's line in the log, written when dropped: also when the caller has gone. Its reference is the span's.
+struct Line {
+    watch: Watch,
+    operation: &'static str,
+    provider: Option<ProviderId>,
+    operation_id: Option<OperationId>,
+    end: Option<Result<(), (Fault, Code)>>,
+}
+
+impl Line {
+    fn ended(&mut self, end: Result<(), (Fault, Code)>) {
+        self.watch.end(match &end {
+            Ok(()) => Code::Ok,
+            Err((_, code)) => *code,
+        });
+        self.end = Some(end);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let operation = self.operation;
+        let provider = self.provider.as_ref().map(ProviderId::as_str);
+        let operation_id = self.operation_id.map(tracing::field::display);
+        let duration_ms = u64::try_from(self.watch.took().as_millis()).unwrap_or(u64::MAX);
+        let fault = match self.end.take() {
+            Some(Ok(())) if provider.is_none() => {
+                // Asked every minute.
+                return tracing::debug!(operation, outcome = "ok", duration_ms, "call answered");
+            }
+            Some(Ok(())) => {
+                let outcome = "ok";
+                return tracing::info!(
+                    operation,
+                    provider,
+                    operation_id,
+                    outcome,
+                    duration_ms,
+                    "call answered"
+                );
+            }
+            Some(Err((fault, _))) => fault,
+            None => {
+                let outcome = "caller_gone";
+                return tracing::warn!(
+                    operation,
+                    provider,
+                    operation_id,
+                    outcome,
+                    duration_ms,
+                    "call abandoned by its caller"
+                );
+            }
+        };
+        let outcome = fault.kind().name();
+        let done = tracing::field::debug(fault.done());
+        let reason = fault.why().as_str();
+        let idp_correlation_id = fault.correlation();
+        macro_rules! line {
+            ($level:ident, $text:literal) => {
+                tracing::$level!(
+                    operation,
+                    provider,
+                    operation_id,
+                    outcome,
+                    done,
+                    duration_ms,
+                    reason,
+                    idp_correlation_id,
+                    $text,
+                    fault
+                )
+            };
         }
-        FaultKind::Refused | FaultKind::TimedOut | FaultKind::Unavailable { .. } => {
-            tracing::warn!(kind, reason, outcome = ?fault.done(), idp_correlation_id, "call failed: {fault}");
-        }
-        FaultKind::Invalid(_)
-        | FaultKind::NotFound
-        | FaultKind::Conflict
-        | FaultKind::Limit
-        | FaultKind::Unsupported
-        | FaultKind::Throttled { .. } => {
-            tracing::info!(kind, reason, idp_correlation_id, "call refused: {fault}");
+        match fault.kind() {
+            FaultKind::Internal => line!(error, "call failed: {}"),
+            FaultKind::Refused | FaultKind::TimedOut | FaultKind::Unavailable { .. } => {
+                line!(warn, "call failed: {}");
+            }
+            FaultKind::Invalid(_)
+            | FaultKind::NotFound
+            | FaultKind::Conflict
+            | FaultKind::Limit
+            | FaultKind::Unsupported
+            | FaultKind::Throttled { .. } => line!(info, "call refused: {}"),
         }
     }
 }
@@ -137,16 +224,12 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::DescribeConnectorRequest>,
     ) -> Result<Response<v1::DescribeConnectorResponse>, Status> {
-        self.answer(
-            "DescribeConnector",
-            request,
-            |connector, envelope, _| async move {
-                connector
-                    .describe(envelope.deadline)
-                    .await
-                    .map(describe::info_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, _| async move {
+            connector
+                .describe(envelope.deadline)
+                .await
+                .map(describe::info_to_proto)
+        })
         .await
     }
 
@@ -154,16 +237,12 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::CheckIdentityProviderRequest>,
     ) -> Result<Response<v1::CheckIdentityProviderResponse>, Status> {
-        self.answer(
-            "CheckIdentityProvider",
-            request,
-            |connector, envelope, _| async move {
-                connector
-                    .check(envelope.deadline)
-                    .await
-                    .map(describe::findings_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, _| async move {
+            connector
+                .check(envelope.deadline)
+                .await
+                .map(describe::findings_to_proto)
+        })
         .await
     }
 
@@ -171,17 +250,13 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::CreateClientRequest>,
     ) -> Result<Response<v1::CreateClientResponse>, Status> {
-        self.answer(
-            "CreateClient",
-            request,
-            |connector, envelope, message| async move {
-                let (call, operation, new) = client::create_from_proto(message, envelope)?;
-                connector
-                    .create_client(&call, operation, new)
-                    .await
-                    .map(client::created_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, message| async move {
+            let (call, operation, new) = client::create_from_proto(message, envelope)?;
+            connector
+                .create_client(&call, operation, new)
+                .await
+                .map(client::created_to_proto)
+        })
         .await
     }
 
@@ -189,17 +264,13 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::DeleteClientRequest>,
     ) -> Result<Response<v1::DeleteClientResponse>, Status> {
-        self.answer(
-            "DeleteClient",
-            request,
-            |connector, envelope, message| async move {
-                let (call, operation, id) = client::delete_from_proto(message, envelope)?;
-                connector
-                    .delete_client(&call, operation, &id)
-                    .await
-                    .map(client::deletion_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, message| async move {
+            let (call, operation, id) = client::delete_from_proto(message, envelope)?;
+            connector
+                .delete_client(&call, operation, &id)
+                .await
+                .map(client::deletion_to_proto)
+        })
         .await
     }
 
@@ -207,17 +278,13 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::RotateClientSecretRequest>,
     ) -> Result<Response<v1::RotateClientSecretResponse>, Status> {
-        self.answer(
-            "RotateClientSecret",
-            request,
-            |connector, envelope, message| async move {
-                let (call, operation, id) = secret::rotate_from_proto(message, envelope)?;
-                connector
-                    .rotate_client_secret(&call, operation, &id)
-                    .await
-                    .map(secret::rotated_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, message| async move {
+            let (call, operation, id) = secret::rotate_from_proto(message, envelope)?;
+            connector
+                .rotate_client_secret(&call, operation, &id)
+                .await
+                .map(secret::rotated_to_proto)
+        })
         .await
     }
 
@@ -225,17 +292,13 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::ListClientSecretsRequest>,
     ) -> Result<Response<v1::ListClientSecretsResponse>, Status> {
-        self.answer(
-            "ListClientSecrets",
-            request,
-            |connector, envelope, message| async move {
-                let (call, id) = secret::list_from_proto(message, envelope)?;
-                connector
-                    .list_client_secrets(&call, &id)
-                    .await
-                    .map(secret::listed_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, message| async move {
+            let (call, id) = secret::list_from_proto(message, envelope)?;
+            connector
+                .list_client_secrets(&call, &id)
+                .await
+                .map(secret::listed_to_proto)
+        })
         .await
     }
 
@@ -243,17 +306,13 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::AddClientSecretRequest>,
     ) -> Result<Response<v1::AddClientSecretResponse>, Status> {
-        self.answer(
-            "AddClientSecret",
-            request,
-            |connector, envelope, message| async move {
-                let (call, operation, id) = secret::add_from_proto(message, envelope)?;
-                connector
-                    .add_client_secret(&call, operation, &id)
-                    .await
-                    .map(|added| secret::added_to_proto(&added))
-            },
-        )
+        self.answer(request, |connector, envelope, message| async move {
+            let (call, operation, id) = secret::add_from_proto(message, envelope)?;
+            connector
+                .add_client_secret(&call, operation, &id)
+                .await
+                .map(|added| secret::added_to_proto(&added))
+        })
         .await
     }
 
@@ -261,18 +320,13 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::RemoveClientSecretRequest>,
     ) -> Result<Response<v1::RemoveClientSecretResponse>, Status> {
-        self.answer(
-            "RemoveClientSecret",
-            request,
-            |connector, envelope, message| async move {
-                let (call, operation, id, secret_id) =
-                    secret::remove_from_proto(message, envelope)?;
-                connector
-                    .remove_client_secret(&call, operation, &id, &secret_id)
-                    .await
-                    .map(secret::removal_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, message| async move {
+            let (call, operation, id, secret_id) = secret::remove_from_proto(message, envelope)?;
+            connector
+                .remove_client_secret(&call, operation, &id, &secret_id)
+                .await
+                .map(secret::removal_to_proto)
+        })
         .await
     }
 
@@ -280,17 +334,13 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::UpdateClientRequest>,
     ) -> Result<Response<v1::UpdateClientResponse>, Status> {
-        self.answer(
-            "UpdateClient",
-            request,
-            |connector, envelope, message| async move {
-                let (call, operation, id, update) = client::update_from_proto(message, envelope)?;
-                connector
-                    .update_client(&call, operation, &id, update)
-                    .await
-                    .map(client::updated_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, message| async move {
+            let (call, operation, id, update) = client::update_from_proto(message, envelope)?;
+            connector
+                .update_client(&call, operation, &id, update)
+                .await
+                .map(client::updated_to_proto)
+        })
         .await
     }
 
@@ -298,18 +348,14 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::AddRegistrationRequest>,
     ) -> Result<Response<v1::AddRegistrationResponse>, Status> {
-        self.answer(
-            "AddRegistration",
-            request,
-            |connector, envelope, message| async move {
-                let (call, operation, id, registration, origin) =
-                    registration::add_from_proto(message, envelope)?;
-                connector
-                    .add_registration(&call, operation, &id, registration, origin)
-                    .await
-                    .map(registration::added_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, message| async move {
+            let (call, operation, id, registration, origin) =
+                registration::add_from_proto(message, envelope)?;
+            connector
+                .add_registration(&call, operation, &id, registration, origin)
+                .await
+                .map(registration::added_to_proto)
+        })
         .await
     }
 
@@ -317,18 +363,14 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::RemoveRegistrationRequest>,
     ) -> Result<Response<v1::RemoveRegistrationResponse>, Status> {
-        self.answer(
-            "RemoveRegistration",
-            request,
-            |connector, envelope, message| async move {
-                let (call, operation, id, registration, origin) =
-                    registration::remove_from_proto(message, envelope)?;
-                connector
-                    .remove_registration(&call, operation, &id, registration, origin)
-                    .await
-                    .map(registration::removed_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, message| async move {
+            let (call, operation, id, registration, origin) =
+                registration::remove_from_proto(message, envelope)?;
+            connector
+                .remove_registration(&call, operation, &id, registration, origin)
+                .await
+                .map(registration::removed_to_proto)
+        })
         .await
     }
 
@@ -336,17 +378,13 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::AbortOperationRequest>,
     ) -> Result<Response<v1::AbortOperationResponse>, Status> {
-        self.answer(
-            "AbortOperation",
-            request,
-            |connector, envelope, message| async move {
-                let (call, operation, target) = managed::abort_from_proto(message, envelope)?;
-                connector
-                    .abort_operation(&call, operation, target)
-                    .await
-                    .map(managed::aborted_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, message| async move {
+            let (call, operation, target) = managed::abort_from_proto(message, envelope)?;
+            connector
+                .abort_operation(&call, operation, target)
+                .await
+                .map(managed::aborted_to_proto)
+        })
         .await
     }
 
@@ -354,17 +392,13 @@ impl<C: Connector> ConnectorService for Served<C> {
         &self,
         request: Request<v1::ListManagedClientsRequest>,
     ) -> Result<Response<v1::ListManagedClientsResponse>, Status> {
-        self.answer(
-            "ListManagedClients",
-            request,
-            |connector, envelope, message| async move {
-                let (call, page) = managed::list_from_proto(message, envelope)?;
-                connector
-                    .list_managed_clients(&call, page)
-                    .await
-                    .map(managed::listed_to_proto)
-            },
-        )
+        self.answer(request, |connector, envelope, message| async move {
+            let (call, page) = managed::list_from_proto(message, envelope)?;
+            connector
+                .list_managed_clients(&call, page)
+                .await
+                .map(managed::listed_to_proto)
+        })
         .await
     }
 }

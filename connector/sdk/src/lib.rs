@@ -7,10 +7,12 @@
 
 pub mod http;
 
+mod examine;
 mod grants;
 mod idp;
 mod managed;
 mod mark;
+mod metrics;
 mod run;
 mod settings;
 

@@ -1,14 +1,15 @@
 //! `gateway.yaml`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dcr_contract::model::Installation;
 use dcr_runtime::config::{Located, Problems, load};
+use dcr_runtime::telemetry::TracingSection;
 use dcr_runtime::tls::{ClientFiles, ServerFiles};
 use serde::Deserialize;
 
 use super::limits::{PerMinute, failed_authentications};
-use super::{Config, address, required};
+use super::{Config, Sink, address, required};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +22,37 @@ struct GatewayFile {
     failed_authentications: Option<PerMinute>,
     tls: Option<ServerFiles>,
     connector_tls: Option<ClientFiles>,
+    audit: Option<Located<AuditSection>>,
+    tracing: Option<TracingSection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditSection {
+    file: Option<PathBuf>,
+    #[serde(default)]
+    stdout: bool,
+}
+
+fn sink(section: &Located<AuditSection>, problems: &mut Problems) -> Option<Sink> {
+    match &section.value {
+        AuditSection {
+            file: Some(path),
+            stdout: false,
+        } => Some(Sink::File(path.clone())),
+        AuditSection {
+            file: None,
+            stdout: true,
+        } => Some(Sink::Stdout),
+        _ => {
+            problems.at(
+                section,
+                "audit",
+                "must have either `file: PATH` or `stdout: true`",
+            );
+            None
+        }
+    }
 }
 
 /// Reads the file; providers are not in it.
@@ -51,6 +83,10 @@ pub(super) fn gateway(file: &Path) -> Result<Config, Problems> {
     let connector_tls = read
         .connector_tls
         .and_then(|tls| tls.open("connector_tls", &mut problems));
+    let audit = read.audit.and_then(|section| sink(&section, &mut problems));
+    let tracing = read
+        .tracing
+        .and_then(|section| section.judge(&mut problems));
     match (installation, listen, probe_listen) {
         (Some(installation), Some(listen), Some(probe_listen)) => problems.or(Config {
             installation,
@@ -60,6 +96,8 @@ pub(super) fn gateway(file: &Path) -> Result<Config, Problems> {
                 .unwrap_or(Config::FAILED_AUTHENTICATIONS),
             tls,
             connector_tls,
+            audit,
+            tracing,
             providers: Vec::new(),
         }),
         _ => Err(problems),

@@ -20,12 +20,14 @@ use std::sync::Arc;
 use dcr_contract::ConnectorAddress;
 use dcr_contract::model::{Installation, Malformed, ProviderId};
 use dcr_runtime::config::{Located, Problems};
+use dcr_runtime::telemetry::Tracing;
 use dcr_runtime::tls::{ClientIdentity, PeerIdentity, ServerIdentity};
 use jiff::Timestamp;
 
 use self::claims::{Files, settle};
 use self::folder::Folder;
 pub use self::konnect::{Konnect, KonnectApi};
+pub use crate::audit::Sink;
 use crate::keys::ApiKey;
 use crate::limits::{Limits, Rate};
 use crate::providers::ProviderPath;
@@ -46,6 +48,10 @@ pub struct Config {
     pub tls: Option<Arc<ServerIdentity>>,
     /// The certificate for connectors that are reached over TLS.
     pub connector_tls: Option<Arc<ClientIdentity>>,
+    /// Where the audit log goes; `None`: there is none.
+    pub audit: Option<Sink>,
+    /// Where traces go; `None`: nowhere.
+    pub tracing: Option<Tracing>,
     /// The providers, by file name.
     pub providers: Vec<ProviderConfig>,
 }
@@ -70,6 +76,8 @@ pub struct ProviderConfig {
     pub api_keys: Vec<ApiKey>,
     /// How much it may be asked.
     pub limits: Limits,
+    /// The directory in which the shapes of its requests are recorded, if they are.
+    pub record: Option<PathBuf>,
     /// Where in Konnect its applications are; only `orphans` needs to know.
     pub konnect: Option<Konnect>,
 }
@@ -186,6 +194,8 @@ impl Config {
             ),
             ("tls", tls != new_tls),
             ("connector_tls", connector_tls != new_connector_tls),
+            ("audit", self.audit != new.audit),
+            ("tracing", self.tracing != new.tracing),
         ];
         let differing = members.into_iter().filter(|(_, differs)| *differs);
         differing.map(|(member, _)| member).collect()

@@ -1,6 +1,6 @@
 //! One provider's file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dcr_contract::ConnectorAddress;
 use dcr_contract::model::{Malformed, ProviderId};
@@ -28,7 +28,14 @@ struct ProviderFile {
     alarm_per_hour: Option<u32>,
     brake: Option<Brake>,
     organizations: Option<Vec<Located<String>>>,
+    record: Option<Record>,
     konnect: Option<konnect::Section>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    directory: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -105,6 +112,7 @@ pub(super) fn provider(file: &Path, has_connector_tls: bool) -> Result<ProviderC
     let konnect = read.konnect.and_then(|section| section.read(&mut problems));
     match (id, path, connector) {
         (Some(id), Some(path), Some(connector)) => problems.or(ProviderConfig {
+            record: read.record.map(|record| record.directory),
             id,
             path,
             connector,

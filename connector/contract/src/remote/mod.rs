@@ -14,6 +14,7 @@ mod tls;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use dcr_proto::v1::connector_service_client::ConnectorServiceClient;
 use tokio::time::timeout;
 use tonic::metadata::MetadataValue;
 use tonic::transport;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
+use tracing::Instrument;
 
 pub use self::address::ConnectorAddress;
 use self::channels::{Channels, InFlight};
@@ -36,6 +38,7 @@ use crate::model::{
     Origin, Page, Reference, Registration, RegistrationChange, Removal, RotatedSecret, SecretId,
     SecretMetadata,
 };
+use crate::observe::{Observer, Rpc, Watch};
 use crate::wire::{self, client, describe, managed, registration, secret};
 
 /// What the caller keeps of its time to bring the answer home.
@@ -54,6 +57,7 @@ struct Inner {
     address: String,
     channels: Channels,
     retried: AtomicU64,
+    observer: OnceLock<Arc<dyn Observer>>,
     described: Described,
 }
 
@@ -101,8 +105,16 @@ impl Remote {
             address: address.to_string(),
             channels: Channels::new(address, tls)?,
             retried: AtomicU64::new(0),
+            observer: OnceLock::new(),
             described: Described::default(),
         })))
+    }
+
+    /// The same connector, whose calls are told to `observer`, if they are told to nobody yet.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        let _first = self.0.observer.set(observer);
+        self
     }
 
     /// What metrics may know.
@@ -165,6 +177,7 @@ impl Remote {
         send: impl Fn(ConnectorServiceClient<transport::Channel>, Request<Q>) -> Fut,
     ) -> Result<A, Fault>
     where
+        Q: Rpc,
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
         let deadline = deadline.earlier_by(MARGIN);
@@ -195,6 +208,7 @@ impl Remote {
         send: impl FnOnce(ConnectorServiceClient<transport::Channel>, Request<Q>) -> Fut,
     ) -> Result<A, Failure>
     where
+        Q: Rpc,
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
         let time = deadline.remaining();
@@ -208,9 +222,18 @@ impl Remote {
         if let Ok(value) = MetadataValue::try_from(reference.as_str()) {
             request.metadata_mut().insert("x-request-id", value);
         }
+        let observer = self.0.observer.get().cloned();
+        let mut watch = Watch::client(observer, &self.0.address, &mut request);
         // The header asks the connector; the timer holds when nobody is there to obey.
-        let answer = tokio::time::timeout_at(deadline.instant(), send(channel.client(), request));
-        match answer.await {
+        let answer = send(channel.client(), request).instrument(watch.span());
+        let answer = tokio::time::timeout_at(deadline.instant(), answer).await;
+        watch.end(match &answer {
+            Ok(Ok(_)) => Code::Ok,
+            Ok(Err(status)) => status.code(),
+            Err(_) => Code::DeadlineExceeded,
+        });
+        drop(watch);
+        match answer {
             Ok(Ok(answer)) => {
                 Channels::answered(channel);
                 Ok(answer.into_inner())

@@ -9,8 +9,10 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 use url::Url;
 
+use super::observe::Watch;
 use super::token::{Token, TokenSource};
 use super::{Answer, BaseUrl, ClientCredentials, LARGEST_ANSWER};
 use crate::fault::{Fault, FaultKind, Outcome, Reason};
@@ -183,13 +185,16 @@ impl Client {
                 .body(bytes.clone()),
             Body::Form(pairs) => http.form(pairs),
         };
+        let watch = Watch::begin(&request.method, request.effect, &self.base);
         let send = self.exchange(http, request.effect, call.clone());
-        match timeout_at(end, send).await {
+        let answer = match timeout_at(end, send.instrument(watch.span())).await {
             Ok(answer) => answer,
             Err(_) => Err(request
                 .effect
                 .unanswered(format!("{call} was not answered in time"))),
-        }
+        };
+        watch.end(&answer);
+        answer
     }
 
     async fn exchange(

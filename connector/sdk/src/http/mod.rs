@@ -6,6 +6,7 @@
 
 mod answer;
 mod client;
+mod observe;
 mod origin;
 mod token;
 mod wait;
@@ -13,6 +14,7 @@ mod wait;
 pub use answer::Answer;
 pub use client::{Client, Effect, Request};
 pub use http::{Method, StatusCode};
+pub(crate) use observe::register;
 pub use origin::BaseUrl;
 pub use token::ClientCredentials;
 pub(crate) use token::Tokens;

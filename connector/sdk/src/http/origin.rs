@@ -80,6 +80,16 @@ impl BaseUrl {
         }
     }
 
+    /// Host and port.
+    pub(super) fn authority(&self) -> (Option<&str>, Option<u16>) {
+        (self.0.host_str(), self.0.port_or_known_default())
+    }
+
+    /// `https` or `http`.
+    pub(super) fn scheme(&self) -> &str {
+        self.0.scheme()
+    }
+
     /// The text, without a slash at its end.
     #[must_use]
     pub fn as_str(&self) -> &str {

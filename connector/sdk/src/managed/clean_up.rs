@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use dcr_runtime::telemetry::Cause;
+
 use super::TIME_TO_UNDO;
 use super::shared::{Owned, Shared};
 use crate::fault::{Fault, FaultKind};
@@ -27,9 +29,12 @@ impl<I: Idp> Shared<I> {
             return;
         }
         let operations = self.operations.clone();
-        operations.spawn(async move {
-            if let Err(fault) = self.clean_up(&installation).await {
-                tracing::warn!("clients of Konnect's Verify could not be cleaned up; the next Verify tries again: {fault}");
+        operations.spawn_because_of(&Cause::current(), "remove_old_probes", async move {
+            match self.clean_up(&installation).await {
+                Ok(()) => tracing::debug!("old clients of Konnect's Verify are cleaned up"),
+                Err(fault) => {
+                    tracing::warn!("clients of Konnect's Verify could not be cleaned up; the next Verify tries again: {fault}");
+                }
             }
             self.cleaning_up.0.store(false, Ordering::Release);
         });

@@ -10,6 +10,7 @@ use std::pin::Pin;
 
 use dcr_runtime::Shutdown;
 use dcr_runtime::shutdown::Unfinished;
+use dcr_runtime::telemetry::Cause;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
@@ -88,6 +89,17 @@ impl Operations {
         self.shutdown.unfinished("undo", id)
     }
 
+    /// Runs a task that goes on when the call that caused it is over. The log goes on with the call's reference; the
+    /// trace is one of its own.
+    pub(super) fn spawn_because_of(
+        &self,
+        cause: &Cause,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.spawn(task.instrument(cause.span(name)));
+    }
+
     /// A result that needs no undo.
     pub(super) fn plain<T>(&self, value: T) -> Armed<T> {
         self.arm(value, None)
@@ -110,6 +122,7 @@ impl Operations {
             value,
             guard: Guard {
                 undo,
+                cause: Cause::current(),
                 operations: self.clone(),
                 _token: token,
             },
@@ -127,6 +140,7 @@ pub(super) struct Armed<T> {
 /// The token keeps the drain waiting from the result's birth to the end of its undoing.
 struct Guard {
     undo: Option<Undo>,
+    cause: Cause,
     operations: Operations,
     _token: TaskTrackerToken,
 }
@@ -142,7 +156,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(undo) = self.undo.take() {
             // May run outside the runtime: hence the stored handle.
-            self.operations.spawn(undo);
+            self.operations.spawn_because_of(&self.cause, "undo", undo);
         }
     }
 }

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dcr_runtime::telemetry::Cause;
+
 use super::history::Known;
 use super::operations::Armed;
 use super::protections::Protection;
@@ -194,7 +196,9 @@ impl<I: Idp> Shared<I> {
     pub(super) fn undo_in_time(self: Arc<Self>, undo: Undo, looks: Looks) {
         self.history.abort(undo.operation);
         let operations = self.operations.clone();
-        operations.spawn(async move { self.settle(&undo, looks).await });
+        operations.spawn_because_of(&Cause::current(), "undo", async move {
+            self.settle(&undo, looks).await;
+        });
     }
 
     /// Undoes, and tries until it is done.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dcr_runtime::config::{Located, Problems, load};
+use dcr_runtime::telemetry::{Tracing, TracingSection};
 use dcr_runtime::tls::{MutualServerFiles, ServerIdentity};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -26,6 +27,7 @@ struct Frame {
     #[serde(default)]
     insecure_plaintext: bool,
     tls: Option<MutualServerFiles>,
+    tracing: Option<TracingSection>,
     #[serde(default)]
     imported_clients: BTreeMap<String, Vec<Located<String>>>,
     #[serde(default, rename = "idp")]
@@ -47,6 +49,7 @@ pub(super) struct Config<I> {
     /// What `tls` names, if it was to be read.
     pub(super) identity: Option<Arc<ServerIdentity>>,
     pub(super) imported: Imported,
+    pub(super) tracing: Option<Tracing>,
     pub(super) idp: I,
 }
 
@@ -88,6 +91,8 @@ impl<I: Idp> Read<I> {
                 .filter(|_| certificates == Certificates::Read)
                 .and_then(|tls| tls.open("tls", &mut problems));
             let imported = imported(&frame.imported_clients, &mut problems);
+            let tracing = frame.tracing.as_ref();
+            let tracing = tracing.and_then(|section| section.judge(&mut problems));
             let section = section.map_err(|mistake| problems.append(mistake)).ok()?;
             // What is wrong with the section is told whatever is wrong before it.
             let settings = Settings::new(installation.clone().or_else(nobody)?, file, tokens);
@@ -101,6 +106,7 @@ impl<I: Idp> Read<I> {
                 tls: frame.tls,
                 identity,
                 imported,
+                tracing,
                 idp,
             })
         })();

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use dcr_contract::Observer;
 use dcr_runtime::config::Problems;
 use dcr_runtime::probes::Readiness;
 use dcr_runtime::process::{self, Probes};
 use dcr_runtime::reloads::Reloads;
-use dcr_runtime::telemetry::LevelFilter;
+use dcr_runtime::telemetry::{LevelFilter, Traces};
 use dcr_runtime::tls::ServerIdentity;
 use dcr_runtime::watch::Watch;
 use dcr_runtime::{Shutdown, grpc, listen, telemetry, tls};
@@ -25,17 +26,17 @@ use tokio::net::TcpListener;
 
 use self::config::{Certificates, Config, Read};
 use self::reload::{Fixed, Reload};
+use crate::examine;
 use crate::http::Tokens;
 use crate::idp::Idp;
 use crate::managed::{Imported, Managed, Protections};
 use crate::mark::Made;
+use crate::metrics::Metrics;
 use crate::model::{Caller, ClientId, Deadline, Finding, ProviderId, Severity};
 use crate::{Connector, Served};
 
 /// How long the drain waits beyond `settle_after`: what is found then still has to be undone.
 const UNDOING: Duration = Duration::from_secs(30);
-/// How long an examination of the IdP may take.
-const CHECK: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Parser)]
 #[command(disable_version_flag = true)]
@@ -128,17 +129,18 @@ pub fn run_with<I: Idp>(
 pub async fn serve_on<I: Idp>(idp: I, listener: TcpListener, shutdown: &Shutdown) {
     let settle_after = idp.traits().settle_after;
     let connector = Managed::new(idp, Imported::default(), shutdown);
-    calls(connector, listener, None, shutdown).await;
+    calls(Arc::new(connector), None, listener, None, shutdown).await;
     shutdown.drain(settle_after + UNDOING).await;
 }
 
 async fn calls<I: Idp>(
-    connector: Managed<I>,
+    connector: Arc<Managed<I>>,
+    observer: Option<Arc<dyn Observer>>,
     listener: TcpListener,
     tls: Option<Arc<ServerIdentity>>,
     shutdown: &Shutdown,
 ) {
-    let routes = Served::routes(Arc::new(connector));
+    let routes = Served::routes(connector, observer);
     let service = Served::<Managed<I>>::SERVICE_NAME;
     grpc::serve(listener, routes, service, grpc::limits(), tls, shutdown).await;
 }
@@ -158,6 +160,8 @@ async fn serve<I: Idp>(
             break (config, files);
         }
     };
+    let service = format!("dcr-connector-{}", I::NAME);
+    let traces = Traces::begin(&service, I::VERSION, config.tracing.as_ref())?;
     let fixed = Fixed::of(&mut config);
     let listener = listen::bind("listen", config.listen).await.map_err(text)?;
     let probes = listen::bind("probe_listen", config.probe_listen)
@@ -166,8 +170,10 @@ async fn serve<I: Idp>(
     let settle_after = config.idp.traits().settle_after;
     let connector = Managed::protected(config.idp, config.imported, shutdown, protections);
     connector.remove_old_probes(&config.installation);
-    let mut metrics = Registry::with_prefix("dcr");
-    tls::register_expiry(&mut metrics, config.identity.as_deref(), None);
+    let mut registry = Registry::default();
+    let metrics = Arc::new(Metrics::new(&mut registry, I::NAME, I::VERSION));
+    let ours = registry.sub_registry_with_prefix("dcr");
+    tls::register_expiry(ours, config.identity.as_deref(), None);
     if let Some(identity) = &config.identity {
         identity.watch(shutdown).map_err(|e| no_signal(&e))?;
     }
@@ -177,17 +183,26 @@ async fn serve<I: Idp>(
         tokens,
         fixed,
         connector: connector.clone(),
-        reloads: Reloads::new(&mut metrics),
+        reloads: Reloads::new(ours),
     };
     watch.spawn(shutdown, move || reload.again());
+    let connector = Arc::new(connector);
+    examine::regularly(Arc::clone(&connector), Arc::clone(&metrics), shutdown);
     let probes = Probes {
         listener: probes,
         readiness: Readiness::new(shutdown),
-        metrics,
+        metrics: registry,
     };
     tracing::info!(connector = I::NAME, version = I::VERSION, "serving");
-    let calls = calls(connector, listener, config.identity, shutdown);
+    let calls = calls(
+        connector,
+        Some(metrics),
+        listener,
+        config.identity,
+        shutdown,
+    );
     process::serve(probes, calls, settle_after + UNDOING, shutdown).await;
+    traces.end().await;
     Ok(())
 }
 
@@ -195,7 +210,7 @@ async fn check<I: Idp>(file: &Path) -> Result<(), String> {
     let config = read::<I>(file)?;
     let connector = Managed::new(config.idp, config.imported, &Shutdown::new());
     let findings = connector
-        .check(Deadline::after(CHECK))
+        .check(Deadline::after(examine::PATIENCE))
         .await
         .map_err(text)?;
     print(&findings).map_err(text)?;
@@ -239,7 +254,7 @@ async fn adopt<I: Idp>(
     };
     let connector = Managed::new(config.idp, config.imported, &Shutdown::new());
     connector
-        .adopt(&caller, client_id, made, Deadline::after(CHECK))
+        .adopt(&caller, client_id, made, Deadline::after(examine::PATIENCE))
         .await
         .map_err(|fault| match fault.sentence() {
             Some(sentence) => format!("not adopted: {sentence} ({fault})"),

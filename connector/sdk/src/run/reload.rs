@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use dcr_runtime::reloads::Reloads;
+use dcr_runtime::telemetry::Tracing;
 use dcr_runtime::tls::MutualServerFiles;
 
 use super::config::{Certificates, Config, Read};
@@ -24,12 +25,13 @@ pub(super) struct Reload<I> {
 }
 
 /// What takes effect at a start only.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Fixed {
     installation: Installation,
     listen: SocketAddr,
     probe_listen: SocketAddr,
     tls: Option<MutualServerFiles>,
+    tracing: Option<Tracing>,
 }
 
 impl Fixed {
@@ -39,6 +41,7 @@ impl Fixed {
             listen: config.listen,
             probe_listen: config.probe_listen,
             tls: config.tls.take(),
+            tracing: config.tracing.take(),
         }
     }
 
@@ -48,6 +51,7 @@ impl Fixed {
             ("listen", self.listen != new.listen),
             ("probe_listen", self.probe_listen != new.probe_listen),
             ("tls", self.tls != new.tls),
+            ("tracing", self.tracing != new.tracing),
         ];
         let differing = members.into_iter().filter(|(_, differs)| *differs);
         differing.map(|(member, _)| member)

@@ -1,6 +1,8 @@
-//! The log: JSON lines for machines, readable ones on a terminal, always on standard error.
+//! The log: JSON lines for machines, readable ones on a terminal, always on standard error. Beside it, traces.
 //!
 //! What goes in is the caller's to judge; the libraries that would print headers or frames are held to warnings.
+
+mod traces;
 
 use std::io::IsTerminal;
 use std::panic::{self, PanicHookInfo};
@@ -12,13 +14,15 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+pub use self::traces::{Cause, TRACE, Traces, Tracing, TracingSection, rename};
 pub use tracing::level_filters::LevelFilter;
 
 /// Libraries whose finer levels print headers, frames or handshakes, and with them API keys and tokens.
-const TALKATIVE: [&str; 10] = [
+const TALKATIVE: [&str; 11] = [
     "h2",
     "hyper",
     "hyper_util",
+    "opentelemetry",
     "reqwest",
     "rustls",
     "serde_saphyr",
@@ -49,12 +53,15 @@ where
     } else {
         lines.json().with_span_list(false).boxed()
     };
-    tracing_subscriber::registry().with(lines.with_filter(targets(level)))
+    tracing_subscriber::registry()
+        .with(lines.with_filter(targets(level)))
+        .with(traces::layer())
 }
 
 fn targets(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(level)
+        .with_target(TRACE, level.min(LevelFilter::INFO))
         .with_targets(TALKATIVE.map(|target| (target, level.min(LevelFilter::WARN))))
 }
 
@@ -138,7 +145,7 @@ mod tests {
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains(r#""level":"ERROR""#), "{text}");
         assert!(
-            text.contains(r"two\nlines") && text.contains("telemetry.rs"),
+            text.contains(r"two\nlines") && text.contains(file!()),
             "{text}"
         );
     }

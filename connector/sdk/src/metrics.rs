@@ -1,0 +1,158 @@
+//! A connector's metrics. Every label is one of a few values that we or the connector's author chose.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use dcr_contract::Observer;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::http;
+use crate::model::{Finding, Severity};
+
+/// More findings than this are not shown: their codes are chosen by a connector's author, but nobody counts them.
+const MOST_FINDINGS: usize = 64;
+
+/// Durations by labels.
+pub(crate) type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Durations in the buckets of OpenTelemetry's conventions for HTTP, and 30 s for the answers to changes that are
+/// waited for.
+pub(crate) fn durations<L: Clone + Eq + std::hash::Hash>() -> Durations<L> {
+    Family::new_with_constructor(|| {
+        Histogram::new([
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0,
+        ])
+    })
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    rpc: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct FindingLabels {
+    code: String,
+    severity: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    connector: &'static str,
+    version: &'static str,
+}
+
+/// What a connector counts.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    calls: Durations<CallLabels>,
+    findings: Family<FindingLabels, Gauge>,
+    checked: Gauge,
+    shown: Mutex<BTreeSet<FindingLabels>>,
+}
+
+impl Metrics {
+    /// Metrics that show in the registry.
+    pub(crate) fn new(
+        registry: &mut Registry,
+        connector: &'static str,
+        version: &'static str,
+    ) -> Self {
+        let new = Self {
+            calls: durations(),
+            findings: Family::default(),
+            checked: Gauge::default(),
+            shown: Mutex::default(),
+        };
+        registry.register_with_unit(
+            "rpc_server_call_duration",
+            "From a call of the gateway's to its answer",
+            Unit::Seconds,
+            new.calls.clone(),
+        );
+        http::register(registry);
+        registry.register(
+            "dcr_idp_check",
+            "What the last examination of the IdP found: 1 for each finding",
+            new.findings.clone(),
+        );
+        registry.register(
+            "dcr_idp_check_timestamp_seconds",
+            "When the IdP was last examined",
+            new.checked.clone(),
+        );
+        let build = Family::<BuildLabels, Gauge>::default();
+        build
+            .get_or_create(&BuildLabels { connector, version })
+            .set(1);
+        registry.register("dcr_build_info", "What runs here", build);
+        new
+    }
+
+    /// Shows what an examination found, and nothing of earlier ones.
+    pub(crate) fn examined(&self, findings: &[Finding]) {
+        let labels = |finding: &Finding| FindingLabels {
+            code: finding.code.clone(),
+            severity: match finding.severity {
+                Severity::Ok => "ok",
+                Severity::Warning => "warning",
+                Severity::Error => "error",
+            },
+        };
+        let found: BTreeSet<_> = findings.iter().take(MOST_FINDINGS).map(labels).collect();
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for labels in &found {
+            self.findings.get_or_create(labels).set(1);
+        }
+        for gone in shown.difference(&found) {
+            self.findings.remove(gone);
+        }
+        *shown = found;
+        self.checked.set(jiff::Timestamp::now().as_second());
+    }
+}
+
+impl Observer for Metrics {
+    fn ended(&self, rpc: &'static str, code: &'static str, took: Duration) {
+        let labels = CallLabels { rpc, code };
+        self.calls
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_examination_replaces_the_one_before_and_shows_a_bounded_number_of_findings() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry, "kind", "1.0.0");
+        let shown = |registry: &Registry| {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+            let findings = text
+                .lines()
+                .filter(|line| line.starts_with("dcr_idp_check{"));
+            findings.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let many: Vec<_> = (0..1000)
+            .map(|n| Finding::new(Severity::Warning, &format!("ODD_{n}"), "odd"))
+            .collect();
+        metrics.examined(&many);
+        assert_eq!(shown(&registry).len(), MOST_FINDINGS);
+        let one = Finding::new(Severity::Ok, "REACHABLE", "It answers.");
+        metrics.examined(&[one.clone(), one]);
+        assert_eq!(
+            shown(&registry),
+            [r#"dcr_idp_check{code="REACHABLE",severity="ok"} 1"#]
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! The audit log: one JSON line for each mutating call whose key was right, written before its answer leaves.
+//!
+//! Lines hold ids and never values. They form a hash chain (`chain`), so that `dcr-gateway audit verify` finds what
+//! was changed, removed, repeated or reordered (`verify`). Where the log cannot be written, no secret is handed out:
+//! what was created for it is undone by the call's guard.
+
+mod chain;
+mod log;
+mod verify;
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::response::Response;
+use dcr_contract::model::{ClientId, OperationId, Origin, Reference, SecretId};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use self::chain::Hash;
+use self::log::{Request, Writer};
+pub(crate) use self::verify::verify;
+use crate::keys::KeyId;
+use crate::metrics::{Metrics, ProviderLabel};
+use crate::record::Record;
+use crate::reply::Refusal;
+
+/// Where the audit log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sink {
+    /// Appended to a file, which is made with mode 0600 if it is not there. One process at a time.
+    File(PathBuf),
+    /// Standard output, where nothing else of the gateway's goes.
+    Stdout,
+}
+
+impl fmt::Display for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Stdout => f.write_str("standard output"),
+        }
+    }
+}
+
+/// A line was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unwritten;
+
+/// The audit log, or (by default) none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Audit(Option<Writer>);
+
+impl Audit {
+    /// Opens the log and writes the first line of this process's chain.
+    pub(crate) fn open(sink: Option<&Sink>) -> io::Result<Self> {
+        sink.cloned().map(Writer::start).transpose().map(Self)
+    }
+
+    /// Whether lines can be written, as far as the last one tells. A broken log is tried again.
+    pub(crate) async fn ready(&self) -> Result<(), Refusal> {
+        match &self.0 {
+            Some(writer) if writer.broken.load(Ordering::Acquire) => {
+                self.ask(None).await.map_err(|_| Refusal::Unaudited)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until all lines so far are written: those of abandoned calls have nobody else who waits.
+    pub(crate) async fn flush(&self) {
+        let _ = self.ask(None).await;
+    }
+
+    /// Writes a line and waits for that.
+    async fn write(&self, entry: Entry) -> Result<(), Unwritten> {
+        self.ask(Some(Box::new(entry))).await
+    }
+
+    async fn ask(&self, entry: Option<Box<Entry>>) -> Result<(), Unwritten> {
+        let Some(writer) = &self.0 else {
+            return Ok(());
+        };
+        let (written, answer) = oneshot::channel();
+        let request = Request { entry, written };
+        writer.requests.send(request).await.map_err(|_| Unwritten)?;
+        answer.await.unwrap_or(Err(Unwritten))
+    }
+
+    /// Writes a line that nobody waits for.
+    fn note(&self, entry: Entry) {
+        let Some(writer) = &self.0 else { return };
+        let (written, _) = oneshot::channel();
+        let entry = Some(Box::new(entry));
+        if let Err(mpsc::error::TrySendError::Full(request)) =
+            writer.requests.try_send(Request { entry, written })
+        {
+            let entry = request.entry.as_deref();
+            tracing::error!(
+                reference = entry.map(|entry| entry.reference.as_str()),
+                "a call has no line in the audit log, whose writer does not keep up"
+            );
+        }
+    }
+
+    /// Notes what came of undoing an operation whose answer was lost.
+    pub(crate) fn undone(
+        &self,
+        provider: &ProviderLabel,
+        operation: OperationId,
+        reference: &Reference,
+        outcome: &'static str,
+    ) {
+        if self.0.is_some() {
+            self.note(Entry {
+                event: "undo",
+                provider: Some(provider.clone()),
+                key: None,
+                operation: "abort_operation",
+                operation_id: Some(operation),
+                client_id: None,
+                secret_id: None,
+                origin: None,
+                outcome,
+                fault: None,
+                reference: reference.clone(),
+                peer: None,
+            });
+        }
+    }
+
+    /// Begins a mutating call: from here on it gets its one line, also when its handler is dropped.
+    pub(crate) fn call(&self, record: &Arc<Record>, metrics: &Arc<Metrics>) -> Pending {
+        let audited = self.0.is_some()
+            && record
+                .operation
+                .get()
+                .is_some_and(|operation| operation.is_mutating());
+        Pending {
+            audit: self.clone(),
+            metrics: Arc::clone(metrics),
+            record: audited.then(|| Arc::clone(record)),
+        }
+    }
+}
+
+/// A mutating call that has no line yet.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    audit: Audit,
+    metrics: Arc<Metrics>,
+    record: Option<Arc<Record>>,
+}
+
+impl Pending {
+    /// Writes the line, then lets the answer go. An answer with a secret does not go without it; dropped, it is undone.
+    pub(crate) async fn end(
+        mut self,
+        answer: Result<Response, Refusal>,
+    ) -> Result<Response, Refusal> {
+        let Some(record) = self.record.take() else {
+            return answer;
+        };
+        let (outcome, fault) = match &answer {
+            Ok(_) => (record.outcome.get().copied().unwrap_or("ok"), None),
+            Err(refusal) => (refusal.error(), refusal.fault_kind()),
+        };
+        let entry = Entry::new(&record, outcome, fault);
+        if self.audit.write(entry).await.is_ok() {
+            return answer;
+        }
+        self.metrics.audit_failure();
+        let with_secret = record.operation.get().is_some_and(|o| o.gives_secret());
+        if answer.is_ok() && with_secret {
+            return Err(Refusal::Unaudited);
+        }
+        tracing::error!(reference = %record.reference, "a call has no line in the audit log");
+        answer
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            // Its caller has gone, or its time was over.
+            self.audit.note(Entry::new(&record, "unfinished", None));
+        }
+    }
+}
+
+/// What a line tells of a call.
+#[derive(Debug, Serialize)]
+pub(super) struct Entry {
+    event: &'static str,
+    #[serde(serialize_with = "label", skip_serializing_if = "Option::is_none")]
+    provider: Option<ProviderLabel>,
+    #[serde(serialize_with = "text", skip_serializing_if = "Option::is_none")]
+    key: Option<KeyId>,
+    operation: &'static str,
+    #[serde(serialize_with = "text", skip_serializing_if = "Option::is_none")]
+    operation_id: Option<OperationId>,
+    #[serde(serialize_with = "text", skip_serializing_if = "Option::is_none")]
+    client_id: Option<ClientId>,
+    #[serde(serialize_with = "text", skip_serializing_if = "Option::is_none")]
+    secret_id: Option<SecretId>,
+    #[serde(flatten, serialize_with = "ids")]
+    origin: Option<Origin>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
+    #[serde(serialize_with = "shown")]
+    reference: Reference,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<IpAddr>,
+}
+
+impl Entry {
+    fn new(record: &Record, outcome: &'static str, fault: Option<&'static str>) -> Self {
+        Self {
+            event: "call",
+            provider: record.provider.get().cloned(),
+            key: record.key.get().copied(),
+            operation: record.operation.get().map_or("", |o| o.name()),
+            operation_id: record.operation_id.get().copied(),
+            client_id: record.client_id.get().cloned(),
+            secret_id: record.secret_id.get().cloned(),
+            origin: record.origin.get().cloned(),
+            outcome,
+            fault,
+            reference: record.reference.clone(),
+            peer: record.peer,
+        }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over what it has")]
+fn label<S: Serializer>(label: &Option<ProviderLabel>, serializer: S) -> Result<S::Ok, S::Error> {
+    label
+        .as_ref()
+        .map(ProviderLabel::as_str)
+        .serialize(serializer)
+}
+
+fn shown<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over what it has")]
+fn text<T: fmt::Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Konnect's ids, where the call told them.
+#[expect(clippy::ref_option, reason = "serde hands over what it has")]
+fn ids<S: Serializer>(origin: &Option<Origin>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    if let Some(origin) = origin {
+        let ids = [
+            ("organization_id", &origin.organization_id),
+            ("portal_id", &origin.portal_id),
+            ("developer_id", &origin.developer_id),
+            ("application_id", &origin.application_id),
+            ("auth_strategy_id", &origin.auth_strategy_id),
+            ("dcr_provider_id", &origin.dcr_provider_id),
+        ];
+        for (name, id) in ids {
+            if let Some(id) = id {
+                map.serialize_entry(name, id.as_str())?;
+            }
+        }
+    }
+    map.end()
+}

@@ -1,0 +1,264 @@
+//! `audit verify`: is every line still what was written, and none missing between?
+//!
+//! What a chain cannot show: lines cut off its end, and a forger who writes everything after his change anew. Whoever
+//! keeps the last hash and the number of lines elsewhere sees both.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::chain::Hash;
+
+#[derive(Deserialize)]
+struct Line {
+    chain: String,
+    seq: u64,
+    prev: Option<Hash>,
+    event: String,
+    #[serde(default)]
+    after_cut: bool,
+}
+
+fn parse(line: &[u8]) -> Option<Line> {
+    serde_json::from_slice(line).ok()
+}
+
+/// Whether this is a line of an audit log.
+pub(super) fn is_line(line: &[u8]) -> bool {
+    parse(line).is_some()
+}
+
+/// Where a line stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    file: PathBuf,
+    line: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// What was found in the files, displayed line by line.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    wrong: Vec<(Place, String)>,
+    notices: Vec<(Place, String)>,
+    lines: u64,
+    chains: u64,
+    last: Option<Hash>,
+}
+
+impl Report {
+    /// Whether a line was changed, removed, repeated or moved.
+    pub(crate) fn is_wrong(&self) -> bool {
+        !self.wrong.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, sentence) in &self.wrong {
+            writeln!(f, "{place}: WRONG: {sentence}")?;
+        }
+        for (place, sentence) in &self.notices {
+            writeln!(f, "{place}: notice: {sentence}")?;
+        }
+        let Self { lines, chains, .. } = self;
+        writeln!(f, "lines: {lines}, chains: {chains}")?;
+        if let Some(last) = &self.last {
+            writeln!(f, "last hash: {last}")?;
+        }
+        write!(
+            f,
+            "Lines cut off the end do not show here: compare the last hash and the number of lines with those of an \
+             earlier look, kept elsewhere."
+        )
+    }
+}
+
+/// Reads the files as one log, in this order. `after` is the hash of the line that the first one has to follow;
+/// `None`: the first one begins a chain.
+pub(crate) fn verify(files: &[PathBuf], after: Option<Hash>) -> io::Result<Report> {
+    let mut verifier = Verifier {
+        report: Report::default(),
+        before: after.map(|hash| Before {
+            hash,
+            known: None,
+            place: None,
+            unreadable: false,
+        }),
+    };
+    for path in files {
+        verifier.file(path)?;
+    }
+    Ok(verifier.end())
+}
+
+/// The line before the one that is looked at.
+struct Before {
+    hash: Hash,
+    /// Its chain and number.
+    known: Option<(String, u64)>,
+    place: Option<Place>,
+    unreadable: bool,
+}
+
+struct Verifier {
+    report: Report,
+    before: Option<Before>,
+}
+
+impl Verifier {
+    fn file(&mut self, path: &Path) -> io::Result<()> {
+        let mut reader = BufReader::new(File::open(path)?);
+        let mut bytes = Vec::new();
+        let mut number = 0;
+        while reader.read_until(b'\n', &mut bytes)? > 0 {
+            number += 1;
+            let place = Place {
+                file: path.to_owned(),
+                line: number,
+            };
+            let ended = bytes.pop_if(|last| *last == b'\n').is_some();
+            self.line(&bytes, ended, place);
+            bytes.clear();
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, bytes: &[u8], ended: bool, place: Place) {
+        let hash = Hash::of(bytes);
+        self.report.lines += 1;
+        self.report.last = Some(hash);
+        let line = parse(bytes);
+        match &line {
+            None if !ended => {
+                let sentence =
+                    "the last line is cut: the process ended while it wrote it, or writes it now";
+                self.report
+                    .notices
+                    .push((place.clone(), sentence.to_owned()));
+                // Nothing follows that could be held against it.
+                return;
+            }
+            None => {}
+            Some(line) if line.event == "start" => self.start(line, &place),
+            Some(line) => self.call(line, &place),
+        }
+        self.close_unreadable();
+        let unreadable = line.is_none();
+        let known = if let Some(Line { chain, seq, .. }) = line {
+            Some((chain, seq))
+        } else {
+            // It may have been the next one of its chain.
+            let known = self.before.take().and_then(|before| before.known);
+            known.map(|(chain, seq)| (chain, seq + 1))
+        };
+        self.before = Some(Before {
+            hash,
+            unreadable,
+            known,
+            place: Some(place),
+        });
+    }
+
+    fn start(&mut self, line: &Line, place: &Place) {
+        self.report.chains += 1;
+        if line.seq != 0 {
+            self.wrong(
+                place,
+                "begins a chain with another number than 0".to_owned(),
+            );
+        }
+        let Some(before) = &mut self.before else {
+            if line.prev.is_some() {
+                let sentence =
+                    "follows a line that is in none of the files; `--after HASH` names it";
+                self.wrong(place, sentence.to_owned());
+            }
+            return;
+        };
+        if line.prev.is_none() {
+            let sentence = "begins a chain that is not linked to the line before it: whether lines were cut off the \
+                            end of the earlier chain does not show";
+            self.report
+                .notices
+                .push((place.clone(), sentence.to_owned()));
+        } else if line.prev != Some(before.hash) {
+            let sentence =
+                "lines before this one were changed or are missing: it holds another hash";
+            self.wrong(place, sentence.to_owned());
+        } else if line.after_cut && before.unreadable {
+            before.unreadable = false;
+            if let Some(cut) = before.place.clone() {
+                let sentence = "the line is cut: the process ended while it wrote it, and the next one closed it off";
+                self.report.notices.push((cut, sentence.to_owned()));
+            }
+        }
+    }
+
+    fn call(&mut self, line: &Line, place: &Place) {
+        let Some(before) = &self.before else {
+            let sentence =
+                "the chain's beginning is missing; `--after HASH` names the line before this one";
+            return self.wrong(place, sentence.to_owned());
+        };
+        let linked = line.prev == Some(before.hash);
+        let Some((chain, number)) = &before.known else {
+            if !linked {
+                self.wrong(place, "does not follow the line before it".to_owned());
+            }
+            return;
+        };
+        let expected = number + 1;
+        if *chain != line.chain {
+            let sentence = "belongs to another chain, whose beginning is missing";
+            self.wrong(place, sentence.to_owned());
+        } else if line.seq == expected && linked {
+        } else if line.seq == expected {
+            if !before.unreadable {
+                let changed = before.place.clone().unwrap_or_else(|| place.clone());
+                let sentence = format!("was changed: line {} holds another hash of it", place.line);
+                self.wrong(&changed, sentence);
+            }
+        } else if line.seq > expected {
+            let missing = line.seq - expected;
+            self.wrong(
+                place,
+                format!("{missing} lines before this one are missing"),
+            );
+        } else {
+            let number = line.seq;
+            let sentence = format!(
+                "is repeated or out of order: it is number {number} of its chain, and {expected} was due"
+            );
+            self.wrong(place, sentence);
+        }
+    }
+
+    fn wrong(&mut self, place: &Place, sentence: String) {
+        self.report.wrong.push((place.clone(), sentence));
+    }
+
+    /// What could not be read and was not closed off by a new process is wrong.
+    fn close_unreadable(&mut self) {
+        if let Some(before) = &mut self.before
+            && before.unreadable
+            && let Some(place) = before.place.clone()
+        {
+            before.unreadable = false;
+            self.wrong(&place, "is no line of an audit log".to_owned());
+        }
+    }
+
+    fn end(mut self) -> Report {
+        self.close_unreadable();
+        self.report
+    }
+}

@@ -1,0 +1,75 @@
+//! What metrics see of the state when they are asked: so nothing of a configuration that was replaced stays behind.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::state::Live;
+
+/// The providers, their keys and their connectors.
+#[derive(Debug)]
+pub(crate) struct View(pub(crate) Live);
+
+impl Collector for View {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let state = self.0.now();
+        let providers = state.providers.all();
+
+        let help = "From when on a key opens nothing; keys that never end are not here";
+        let name = "dcr_api_key_not_after_timestamp_seconds";
+        let mut ends = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (number, provider) in providers.iter().enumerate() {
+            for key in state.keys.of(number) {
+                if let Some(end) = key.expires_at {
+                    let id = key.hash.id().to_string();
+                    let labels = [("provider", provider.label.as_str()), ("key_id", &id)];
+                    ConstGauge::new(end.as_second()).encode(ends.encode_family(&labels)?)?;
+                }
+            }
+        }
+
+        let remotes: Vec<_> = providers
+            .iter()
+            .map(|provider| (provider.label.as_str(), provider.connector.state()))
+            .collect();
+        let help = "What each connector last said of itself";
+        let mut info =
+            encoder.encode_descriptor("dcr_connector_info", help, None, MetricType::Gauge)?;
+        for (provider, remote) in &remotes {
+            if let Some(said) = &remote.described {
+                let minor = said.contract_minor.to_string();
+                let labels = [
+                    ("provider", *provider),
+                    ("name", &said.name),
+                    ("version", &said.version),
+                    ("contract_minor", &minor),
+                ];
+                ConstGauge::new(1_i64).encode(info.encode_family(&labels)?)?;
+            }
+        }
+
+        let mut count = |name, help, counted: &dyn Fn(&dcr_contract::RemoteState) -> u64| {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (provider, remote) in &remotes {
+                let labels = [("provider", *provider)];
+                let counter = ConstCounter::new(counted(remote));
+                counter.encode(family.encode_family(&labels)?)?;
+            }
+            Ok(())
+        };
+        count(
+            "dcr_retries",
+            "Calls that were made once more because they were never sent",
+            &|remote| remote.retried_calls,
+        )?;
+        count(
+            "dcr_channels_replaced",
+            "Connections to a connector that were replaced, because of their age or because no answers came",
+            &|remote| remote.replaced_channels,
+        )
+    }
+}
