@@ -115,6 +115,8 @@ mod tests {
             failed_authentications: Config::FAILED_AUTHENTICATIONS,
             tls: None,
             connector_tls: None,
+            audit: None,
+            tracing: None,
             providers: vec![ProviderConfig {
                 id: ProviderId::parse(id).unwrap(),
                 path: ProviderPath::parse(path).unwrap(),
@@ -123,6 +125,7 @@ mod tests {
                 api_keys: Vec::new(),
                 limits: Limits::default(),
                 konnect: None,
+                record: None,
             }],
         }
     }
