@@ -50,6 +50,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// When a connector's address cannot be used, or certificates cannot be watched.
+#[cfg(feature = "dev")]
 pub(crate) async fn serve_on(
     listener: TcpListener,
     probe_listener: TcpListener,

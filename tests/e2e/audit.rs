@@ -152,6 +152,11 @@ async fn the_chain_goes_on_after_a_kill_and_knows_every_client_that_was_delivere
     for _ in 0..3 {
         let mut gateway = audited(&bridge, GATEWAY, &file).await;
         let konnect = gateway.konnect("one");
+        // However soon the kill comes, the last line is not the only one.
+        for _ in 0..2 {
+            let client = konnect.create(&application("ferry")).await.created();
+            delivered.push(client.client_id.to_string());
+        }
         let mut callers = JoinSet::new();
         for _ in 0..4 {
             let konnect = konnect.clone();
