@@ -2,7 +2,8 @@
 //!
 //! A guard watches one creating call from before its first byte until its answer is taken by the connection. Dropped
 //! before that (the caller has gone, the time is over), or when nobody knows whether something was made, it asks the
-//! connector to abort the operation until the connector has accepted that.
+//! connector to abort the operation until the connector has accepted that. From then on the connector sees to it; in case
+//! it does not live to the end of it, whoever is there afterwards is asked once more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Connectors refuse to abort what is older than 15 minutes.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(14 * 60);
+/// How long a connector looks after what it has accepted, where it has not told.
+const SETTLE_AFTER: Duration = Duration::from_secs(30);
+/// Later than this a connector would refuse to be asked.
+const LONGEST_SETTLING: Duration = Duration::from_secs(10 * 60);
+/// What a connector may take beyond that.
+const SETTLED: Duration = Duration::from_secs(5);
 /// How long a process that stops waits for what must be undone.
 pub(crate) const DRAIN: Duration = Duration::from_secs(40);
 
@@ -124,6 +131,19 @@ impl Drop for Guard {
 
 impl Watched {
     async fn abort(self) {
+        match self.until_answered().await {
+            Ok(abort) => {
+                self.accepted(abort);
+                if abort == Abort::Accepted {
+                    self.ask_again().await;
+                }
+            }
+            Err(fault) => self.given_up(&fault),
+        }
+    }
+
+    /// Asks until the connector answers; the fault that makes asking again useless.
+    async fn until_answered(&self) -> Result<Abort, Fault> {
         let mut pause = FIRST_PAUSE;
         loop {
             let call = Call {
@@ -137,9 +157,9 @@ impl Watched {
                 .abort_operation(&call, self.operation, target)
                 .await
             {
-                Ok(abort) => return self.accepted(abort),
+                Ok(abort) => return Ok(abort),
                 Err(fault) if is_final(&fault) || self.operation.age() > GIVE_UP_AFTER => {
-                    return self.given_up(&fault);
+                    return Err(fault);
                 }
                 // Whoever stops the process before the next try finds the operation here.
                 Err(fault) => tracing::warn!(
@@ -149,6 +169,21 @@ impl Watched {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Asks once more when all is settled: the replica that accepted may have been killed before it was done.
+    async fn ask_again(&self) {
+        let described = self.connector.state().described;
+        let settle_after = described.map_or(SETTLE_AFTER, |info| info.settle_after);
+        let settle_after = settle_after.min(LONGEST_SETTLING);
+        tokio::select! {
+            // A process that stops waits for what nobody else sees to.
+            () = self.shutdown.stopping() => return,
+            () = tokio::time::sleep(settle_after + SETTLED) => {}
+        }
+        if let Ok(Abort::Undone) = self.until_answered().await {
+            self.count("undone_later");
         }
     }
 

@@ -208,6 +208,7 @@ struct Bridge {
     router: Router,
     seen: UnboundedReceiver<Seen>,
     shutdown: Shutdown,
+    registry: Registry,
 }
 
 impl Bridge {
@@ -254,10 +255,11 @@ impl Bridge {
             ],
         };
         let shutdown = Shutdown::new();
+        let mut registry = Registry::default();
         let router = router(
             Live::new(&config, &shutdown).unwrap(),
             Protections::default(),
-            &mut Registry::default(),
+            &mut registry,
             &Audit::default(),
             &shutdown,
         );
@@ -265,7 +267,14 @@ impl Bridge {
             router,
             seen,
             shutdown,
+            registry,
         }
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
     }
 
     async fn send(&self, request: Request<Body>) -> Response {
@@ -446,6 +455,28 @@ async fn a_caller_that_goes_away_leaves_nothing_behind() {
         bridge.next().await,
         Seen::Abort(operation, AbortTarget::Create)
     );
+    assert_eq!(bridge.rest().await, []);
+}
+
+#[tokio::test]
+async fn a_connector_that_accepted_an_abort_is_asked_again_when_all_is_settled() {
+    let mut bridge = Bridge::start().await;
+    bridge
+        .call("POST", "/a", KEY, r#"{"client_name":"lost"}"#)
+        .await;
+    let Seen::Create(operation) = bridge.next().await else {
+        panic!()
+    };
+    let abort = Seen::Abort(operation, AbortTarget::Create);
+    assert_eq!(bridge.next().await, abort);
+    while !bridge.metrics().contains(r#"outcome="accepted"} 1"#) {
+        tokio::task::yield_now().await;
+    }
+    assert!(bridge.seen.try_recv().is_err());
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(36)).await;
+    tokio::time::resume();
+    assert_eq!(bridge.next().await, abort);
     assert_eq!(bridge.rest().await, []);
 }
 
