@@ -17,11 +17,12 @@ use rustls::{
     SignatureScheme,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::http::PATIENCE;
+use crate::loopback;
 
 /// The cryptography of the tests.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
@@ -255,12 +256,7 @@ impl Impostor {
             .expect("a key of its certificate");
         config.alpn_protocols = vec![b"h2".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = loopback::listener().await;
         let told = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&told);
         let keeper = tokio::spawn(async move {

@@ -12,8 +12,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use prost::Message as _;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use crate::loopback;
 
 /// One span.
 #[derive(Debug, Clone)]
@@ -61,12 +62,7 @@ impl Collector {
         reason = "the task ends with what holds it"
     )]
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = loopback::listener().await;
         let requests = Arc::<Mutex<Vec<Bytes>>>::default();
         let keep = |State(requests): State<Arc<Mutex<Vec<Bytes>>>>, body: Bytes| async move {
             let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);

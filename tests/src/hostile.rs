@@ -8,7 +8,6 @@ use std::time::Duration;
 use dcr_proto::v1;
 use dcr_proto::v1::connector_service_server::{ConnectorService, ConnectorServiceServer};
 use prost::Message;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -19,6 +18,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::http::PATIENCE;
+use crate::loopback;
 
 /// What an RPC answers.
 #[derive(Debug, Clone)]
@@ -125,12 +125,7 @@ where
     S: NamedService + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("loopback has a free port");
-    let address = listener
-        .local_addr()
-        .expect("a bound socket has an address");
+    let (listener, address) = loopback::listener().await;
     let server = Server::builder()
         .add_service(service)
         .serve_with_incoming(TcpListenerStream::new(listener));

@@ -19,6 +19,7 @@ pub mod hostile;
 pub mod http;
 pub mod konnect;
 pub mod listening;
+pub mod loopback;
 pub mod managed;
 pub mod management;
 pub mod mishap;

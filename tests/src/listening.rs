@@ -12,8 +12,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+
+use crate::loopback;
 
 /// A connector that answers every call that it cannot do that, and remembers what came before each body.
 #[derive(Debug)]
@@ -31,12 +32,7 @@ impl Listening {
         reason = "the task ends with what holds it"
     )]
     pub async fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = loopback::listener().await;
         let heads = Arc::<Mutex<String>>::default();
         let heard = Arc::clone(&heads);
         let server = tokio::spawn(async move {

@@ -22,6 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use crate::bridge::random;
+use crate::loopback;
 
 /// The most applications on a page that is asked for here; Kong does not publish its own limit.
 const LARGEST_PAGE: usize = 100;
@@ -148,12 +149,7 @@ impl Management {
         reason = "the task ends with what holds it"
     )]
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = loopback::listener().await;
         let token = format!("kpat_{}", random());
         let state = Arc::default();
         let server = tokio::spawn(serve(listener, token.clone(), Arc::clone(&state)));

@@ -7,6 +7,8 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::loopback;
+
 /// A Service with its endpoints. As with a real one, a connection stays with the endpoint that it was given, also when
 /// that is no longer one. Everything ends when it is dropped.
 #[derive(Debug)]
@@ -19,12 +21,7 @@ pub struct Service {
 impl Service {
     /// Opens one.
     pub async fn open(endpoints: &[SocketAddr]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = loopback::listener().await;
         let endpoints = Arc::new(Mutex::new(endpoints.to_vec()));
         let mut keeper = JoinSet::new();
         keeper.spawn(serve(listener, Arc::clone(&endpoints)));

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::{Method as Verb, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::{Instant, sleep};
 
@@ -16,6 +15,7 @@ use dcr_connector_memory::server::{Options, serve};
 
 use crate::bridge::random;
 use crate::http::{Answer, Http, PATIENCE};
+use crate::loopback;
 use crate::token::{Method, TokenEndpoint};
 
 /// Where it keeps its clients.
@@ -40,12 +40,7 @@ impl SmallIdp {
         reason = "the task ends with what holds the other end of its channel"
     )]
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = loopback::listener().await;
         let admin = Admin {
             url: format!("http://{address}"),
             client_id: format!("admin-{}", random()),

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
+
+use crate::loopback;
 
 /// An address of this machine that refuses connections. Nobody else gets it while this process lives.
 #[must_use]
@@ -36,12 +38,7 @@ impl BlackHole {
         reason = "the task ends with what holds it"
     )]
     pub async fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = loopback::listener().await;
         let keeper = tokio::spawn(async move {
             let mut kept: Vec<TcpStream> = Vec::new();
             while let Ok((stream, _)) = listener.accept().await {
@@ -97,12 +94,7 @@ pub struct Rude {
 impl Rude {
     /// Opens one.
     pub async fn open(greeting: &[u8]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = loopback::listener().await;
         let greeting = greeting.to_vec();
         let mut keeper = JoinSet::new();
         keeper.spawn(async move {
