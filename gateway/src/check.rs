@@ -212,17 +212,14 @@ mod tests {
             hash: KeyHash::of(b"some_key_0123456789"),
             expires_at: end.map(|end| end.parse().unwrap()),
         };
-        ProviderConfig {
-            record: None,
-            id: ProviderId::parse("okta").unwrap(),
-            path: ProviderPath::parse("okta").unwrap(),
+        let mut provider = ProviderConfig::new(
+            ProviderId::parse("okta").unwrap(),
+            ProviderPath::parse("okta").unwrap(),
             // Nobody listens on the discard port.
-            connector: ConnectorAddress::parse("http://127.0.0.1:9").unwrap(),
-            connector_identity: None,
-            api_keys: expiries.iter().copied().map(key).collect(),
-            limits: crate::Limits::default(),
-            konnect: None,
-        }
+            ConnectorAddress::parse("http://127.0.0.1:9").unwrap(),
+        );
+        provider.api_keys = expiries.iter().copied().map(key).collect();
+        provider
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::audit::Audit;
 use crate::config::{Config, ProviderConfig};
 use crate::guard::Protections;
 use crate::keys::{self, ApiKey, KeyHash};
-use crate::limits::{Limits, Rate};
+use crate::limits::Rate;
 use crate::providers::ProviderPath;
 use crate::serve::{StartError, serve_on};
 
@@ -91,33 +91,20 @@ pub(crate) async fn dev(options: &Options, shutdown: &Shutdown) -> Result<(), De
         max_secrets: backend.max_secrets(),
         metrics_url: format!("http://{}/metrics", probe_listener.local_addr()?),
     };
-    let config = Config {
-        installation: Installation::parse("dev")?,
-        listen: listener.local_addr()?,
-        probe_listen: probe_listener.local_addr()?,
-        failed_authentications: Config::FAILED_AUTHENTICATIONS,
-        tls: None,
-        connector_tls: None,
-        audit: None,
-        tracing: None,
-        providers: vec![ProviderConfig {
-            record: None,
-            id: ProviderId::parse(PROVIDER)?,
-            path: ProviderPath::parse(PROVIDER)?,
-            connector: ConnectorAddress::parse(&format!("http://{connector}"))?,
-            connector_identity: None,
-            api_keys: vec![ApiKey {
-                hash: ready.hash(),
-                expires_at: None,
-            }],
-            limits: Limits {
-                // Whoever measures it wants to see how fast it is.
-                rate: Rate::per_second(1_000_000, 1_000_000),
-                ..Limits::default()
-            },
-            konnect: None,
-        }],
-    };
+    let mut provider = ProviderConfig::new(
+        ProviderId::parse(PROVIDER)?,
+        ProviderPath::parse(PROVIDER)?,
+        ConnectorAddress::parse(&format!("http://{connector}"))?,
+    );
+    provider.api_keys.push(ApiKey {
+        hash: ready.hash(),
+        expires_at: None,
+    });
+    // Whoever measures it wants to see how fast it is.
+    provider.limits.rate = Rate::per_second(1_000_000, 1_000_000);
+    let (listen, probe_listen) = (listener.local_addr()?, probe_listener.local_addr()?);
+    let mut config = Config::new(Installation::parse("dev")?, listen, probe_listen);
+    config.providers.push(provider);
     // The sockets are open: whoever calls now is answered as soon as the servers run.
     if let Some(file) = &options.ready_file {
         ready.write(file)?;

@@ -9,17 +9,18 @@ use dcr_contract::model::Malformed;
 use http::HeaderMap;
 use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
-use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::SecretString;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use crate::sha256::Sha256;
 
 /// The header of Konnect's specification.
 pub(crate) const HEADER: &str = "x-api-key";
 
 /// SHA-256 of an API key. Keys of [`generate`] hold 256 random bits, so a slow hash would add nothing.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct KeyHash([u8; 32]);
+pub struct KeyHash(Sha256);
 
 /// One key of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,16 +58,14 @@ impl EncodeLabelValue for KeyId {
 impl KeyHash {
     /// The key's name.
     pub(crate) fn id(&self) -> KeyId {
-        let [a, b, c, d, ..] = self.0;
+        let [a, b, c, d, ..] = *self.0.as_bytes();
         KeyId(u32::from_be_bytes([a, b, c, d]))
     }
 
     /// Hashes a key.
     #[must_use]
     pub fn of(key: &[u8]) -> Self {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, key).as_ref());
-        Self(hash)
+        Self(Sha256::of(key))
     }
 
     /// Parses `sha256:` and 64 hexadecimal digits.
@@ -74,35 +73,19 @@ impl KeyHash {
     /// # Errors
     /// `Malformed` says what is expected; the text is not repeated, for it might be a key.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let malformed = || {
+        let digits = text.strip_prefix("sha256:");
+        digits.and_then(Sha256::parse).map(Self).ok_or_else(|| {
             Malformed::new(
                 "must be sha256: and 64 hexadecimal digits, as `dcr-gateway new-key` prints",
             )
-        };
-        let digits = text
-            .strip_prefix("sha256:")
-            .ok_or_else(malformed)?
-            .as_bytes();
-        if digits.len() != 64 {
-            return Err(malformed());
-        }
-        let mut hash = [0; 32];
-        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-            let digit = |d: Option<&u8>| d.and_then(|d| char::from(*d).to_digit(16));
-            let (Some(high), Some(low)) = (digit(pair.first()), digit(pair.get(1))) else {
-                return Err(malformed());
-            };
-            *byte = u8::try_from(high * 16 + low).unwrap_or_default();
-        }
-        Ok(Self(hash))
+        })
     }
 }
 
 /// The form that [`KeyHash::parse`] reads.
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "sha256:{}", self.0)
     }
 }
 
@@ -212,7 +195,7 @@ impl Keys {
         let (mut opens, mut late, mut elsewhere) = (no, no, no);
         let mut id = 0;
         for (owner, key) in &self.0 {
-            let same = hash.0.ct_eq(&key.hash.0);
+            let same = hash.0.as_bytes().ct_eq(key.hash.0.as_bytes());
             let own = Choice::from(u8::from(provider == Some(*owner)));
             let expired = Choice::from(u8::from(key.is_expired(now)));
             opens |= same & own & !expired;

@@ -27,6 +27,7 @@ mod reload;
 mod reply;
 mod routes;
 mod serve;
+mod sha256;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -179,13 +179,7 @@ pub(crate) fn connector(
 
 /// Keeps asking a connector what it is until the process stops.
 fn described(remote: Remote, shutdown: &Shutdown) -> Remote {
-    let (described, stopping) = (remote.keep_described(), shutdown.stopping());
-    shutdown.tracker().spawn(async move {
-        tokio::select! {
-            () = described => {}
-            () = stopping => {}
-        }
-    });
+    shutdown.spawn_until_stopping(remote.keep_described());
     remote
 }
 

@@ -103,31 +103,18 @@ mod tests {
 
     use super::*;
     use crate::config::ProviderConfig;
-    use crate::limits::Limits;
     use crate::providers::ProviderPath;
 
     fn config(connector: &TcpListener, id: &str, path: &str) -> Config {
         let address = format!("http://{}", connector.local_addr().unwrap());
-        Config {
-            installation: Installation::parse("test").unwrap(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            probe_listen: "127.0.0.1:0".parse().unwrap(),
-            failed_authentications: Config::FAILED_AUTHENTICATIONS,
-            tls: None,
-            connector_tls: None,
-            audit: None,
-            tracing: None,
-            providers: vec![ProviderConfig {
-                id: ProviderId::parse(id).unwrap(),
-                path: ProviderPath::parse(path).unwrap(),
-                connector: ConnectorAddress::parse(&address).unwrap(),
-                connector_identity: None,
-                api_keys: Vec::new(),
-                limits: Limits::default(),
-                konnect: None,
-                record: None,
-            }],
-        }
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut config = Config::new(Installation::parse("test").unwrap(), any, any);
+        config.providers.push(ProviderConfig::new(
+            ProviderId::parse(id).unwrap(),
+            ProviderPath::parse(path).unwrap(),
+            ConnectorAddress::parse(&address).unwrap(),
+        ));
+        config
     }
 
     fn in_flight(live: &Live, path: &str) -> usize {

@@ -27,7 +27,7 @@ use crate::audit::Audit;
 use crate::keys::HEADER;
 use crate::routes::router;
 use crate::state::Live;
-use crate::{ApiKey, Config, KeyHash, Limits, Protections, ProviderConfig, ProviderPath, Rate};
+use crate::{ApiKey, Config, KeyHash, Protections, ProviderConfig, ProviderPath, Rate};
 
 const KEY: &str = "key_of_the_first_provider";
 const OTHER_KEY: &str = "key_of_the_second_provider";
@@ -224,36 +224,25 @@ impl Bridge {
             grpc::serve(listener, service, name, grpc::limits(), None, &stop).await;
         });
 
-        let provider = |id: &str, path: &str, key: &str| ProviderConfig {
-            record: None,
-            id: ProviderId::parse(id).unwrap(),
-            path: ProviderPath::parse(path).unwrap(),
-            connector: ConnectorAddress::parse(&address).unwrap(),
-            connector_identity: None,
-            api_keys: vec![ApiKey {
+        let provider = |id: &str, path: &str, key: &str| {
+            let mut provider = ProviderConfig::new(
+                ProviderId::parse(id).unwrap(),
+                ProviderPath::parse(path).unwrap(),
+                ConnectorAddress::parse(&address).unwrap(),
+            );
+            provider.api_keys.push(ApiKey {
                 hash: KeyHash::of(key.as_bytes()),
                 expires_at: None,
-            }],
-            limits: Limits {
-                rate: Rate::per_second(1_000_000, 1_000_000),
-                ..Limits::default()
-            },
-            konnect: None,
+            });
+            provider.limits.rate = Rate::per_second(1_000_000, 1_000_000);
+            provider
         };
-        let config = Config {
-            audit: None,
-            tracing: None,
-            installation: Installation::parse("test").unwrap(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            probe_listen: "127.0.0.1:0".parse().unwrap(),
-            failed_authentications: Config::FAILED_AUTHENTICATIONS,
-            tls: None,
-            connector_tls: None,
-            providers: vec![
-                provider("first", "a", KEY),
-                provider("second", "a/b", OTHER_KEY),
-            ],
-        };
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut config = Config::new(Installation::parse("test").unwrap(), any, any);
+        config.providers = vec![
+            provider("first", "a", KEY),
+            provider("second", "a/b", OTHER_KEY),
+        ];
         let shutdown = Shutdown::new();
         let mut registry = Registry::default();
         let router = router(

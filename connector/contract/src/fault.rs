@@ -415,7 +415,8 @@ impl Error for Fault {
 }
 
 /// What an operator can do something about (`Connection refused`); each layer above repeats it in words of its own.
-pub(crate) fn root_cause(error: &(dyn Error + 'static)) -> String {
+#[must_use]
+pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

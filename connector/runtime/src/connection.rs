@@ -41,6 +41,7 @@ use tower::Service as _;
 use crate::framing::{Framing, Watched};
 use crate::headless::{Headless, Place};
 use crate::http::{AmbiguousLength, HangUp, Limits};
+use crate::jitter::jittered;
 use crate::tls::ServerIdentity;
 
 /// How long a connection that has been asked to close may go on without a request in flight.
@@ -221,7 +222,8 @@ impl Shared {
         let (activity, mut watched) = watch::channel(Activity::default());
         let activity = Arc::new(activity);
         let framing = Arc::new(Framing::default());
-        let stream = Watched::new(stream, Arc::clone(&framing));
+        let may_be_http1 = self.builder.is_http1_available();
+        let stream = Watched::new(stream, may_be_http1.then(|| Arc::clone(&framing)));
         let hang_up = CancellationToken::new();
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -343,13 +345,6 @@ async fn aged(max_age: Option<Duration>) {
         Some(age) => tokio::time::sleep(jittered(age)).await,
         None => std::future::pending().await,
     }
-}
-
-/// `age` less up to a tenth, so that connections opened together are not closed together.
-fn jittered(age: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(()) % 1000;
-    age.saturating_sub(age.mul_f64(0.0001 * f64::from(u16::try_from(random).unwrap_or(0))))
 }
 
 #[derive(Clone, Copy, Default)]

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
@@ -53,15 +54,15 @@ impl Framing {
     }
 }
 
-/// A connection whose bytes are looked at as they are read.
+/// A connection whose bytes are looked at as they are read, if it can be one of HTTP/1.
 #[derive(Debug)]
 pub(crate) struct Watched<S> {
     stream: S,
-    framing: std::sync::Arc<Framing>,
+    framing: Option<Arc<Framing>>,
 }
 
 impl<S> Watched<S> {
-    pub(crate) fn new(stream: S, framing: std::sync::Arc<Framing>) -> Self {
+    pub(crate) fn new(stream: S, framing: Option<Arc<Framing>>) -> Self {
         Self { stream, framing }
     }
 }
@@ -74,8 +75,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.framing
-            .read(buf.filled().get(before..).unwrap_or_default());
+        if let Some(framing) = &self.framing {
+            framing.read(buf.filled().get(before..).unwrap_or_default());
+        }
         polled
     }
 }

@@ -8,6 +8,7 @@
 mod connection;
 mod framing;
 mod headless;
+mod jitter;
 
 pub mod config;
 pub mod grpc;
@@ -21,4 +22,5 @@ pub mod telemetry;
 pub mod tls;
 pub mod watch;
 
+pub use jitter::jittered;
 pub use shutdown::Shutdown;

@@ -103,6 +103,17 @@ impl Shutdown {
         &self.tracker
     }
 
+    /// Runs what only a living process needs: a task that is dropped, wherever it is, once the process is told to stop.
+    pub fn spawn_until_stopping(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = stopping => {}
+                () = task => {}
+            }
+        });
+    }
+
     /// Notes an operation that must not be lost: `task` says what is being done (`"undo"`), `id` is its operation id.
     #[must_use = "the drain waits until it is dropped"]
     pub fn unfinished(&self, task: &'static str, id: impl fmt::Display) -> Unfinished {

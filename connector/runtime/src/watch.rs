@@ -66,14 +66,8 @@ impl Watch {
     /// The task is one of `shutdown`'s.
     pub fn spawn(self, shutdown: &Shutdown, reload: impl FnMut() -> Vec<PathBuf> + Send + 'static) {
         let Self { seen, hangup } = self;
-        let stopping = shutdown.stopping();
-        shutdown.tracker().spawn(async move {
-            tokio::select! {
-                // A look that hangs on a dead disk holds up no end.
-                () = stopping => {}
-                () = watch(seen, hangup, reload) => {}
-            }
-        });
+        // A look that hangs on a dead disk holds up no end.
+        shutdown.spawn_until_stopping(watch(seen, hangup, reload));
     }
 }
 

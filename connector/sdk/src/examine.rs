@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dcr_runtime::Shutdown;
+use dcr_runtime::{Shutdown, jittered};
 
 use crate::Connector;
 use crate::idp::Idp;
@@ -23,8 +23,7 @@ pub(crate) fn regularly<I: Idp>(
     metrics: Arc<Metrics>,
     shutdown: &Shutdown,
 ) {
-    let stopping = shutdown.stopping();
-    let examine = async move {
+    shutdown.spawn_until_stopping(async move {
         let mut before = Vec::new();
         loop {
             if let Ok(findings) = connector.check(Deadline::after(PATIENCE)).await {
@@ -37,12 +36,6 @@ pub(crate) fn regularly<I: Idp>(
                 }
             }
             tokio::time::sleep(jittered(PAUSE)).await;
-        }
-    };
-    shutdown.tracker().spawn(async move {
-        tokio::select! {
-            () = stopping => {}
-            () = examine => {}
         }
     });
 }
@@ -60,10 +53,4 @@ fn log(finding: &Finding) {
         Severity::Warning => tracing::warn!(code, "identity provider: {sentence}"),
         Severity::Error => tracing::error!(code, "identity provider: {sentence}"),
     }
-}
-
-fn jittered(pause: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    let random = u16::try_from(RandomState::new().hash_one(()) % 1000).unwrap_or(0);
-    pause.saturating_sub(pause.mul_f64(0.0001 * f64::from(random)))
 }

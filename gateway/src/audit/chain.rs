@@ -3,43 +3,32 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use ring::digest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
+
+use crate::sha256::Sha256;
 
 /// The version of the lines' format.
 const VERSION: u32 = 1;
 
 /// SHA-256 of a line's bytes, without the newline at its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hash([u8; 32]);
+pub(crate) struct Hash(Sha256);
 
 impl Hash {
     pub(super) fn of(line: &[u8]) -> Self {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, line).as_ref());
-        Self(hash)
+        Self(Sha256::of(line))
     }
 
     /// Parses 64 hexadecimal digits.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut hash = [0; 32];
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        if pairs.len() != hash.len() || !rest.is_empty() {
-            return None;
-        }
-        for (byte, pair) in hash.iter_mut().zip(pairs) {
-            let digit = |c: u8| char::from(c).to_digit(16);
-            let [high, low] = *pair;
-            *byte = u8::try_from(digit(high)? * 16 + digit(low)?).ok()?;
-        }
-        Some(Self(hash))
+        Sha256::parse(text).map(Self)
     }
 }
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0.fmt(f)
     }
 }
 

@@ -88,18 +88,18 @@ pub(super) fn gateway(file: &Path) -> Result<Config, Problems> {
         .tracing
         .and_then(|section| section.judge(&mut problems));
     match (installation, listen, probe_listen) {
-        (Some(installation), Some(listen), Some(probe_listen)) => problems.or(Config {
-            installation,
-            listen,
-            probe_listen,
-            failed_authentications: failed_authentications
-                .unwrap_or(Config::FAILED_AUTHENTICATIONS),
-            tls,
-            connector_tls,
-            audit,
-            tracing,
-            providers: Vec::new(),
-        }),
+        (Some(installation), Some(listen), Some(probe_listen)) => {
+            let config = Config::new(installation, listen, probe_listen);
+            problems.or(Config {
+                failed_authentications: failed_authentications
+                    .unwrap_or(config.failed_authentications),
+                tls,
+                connector_tls,
+                audit,
+                tracing,
+                ..config
+            })
+        }
         _ => Err(problems),
     }
 }

@@ -57,8 +57,21 @@ pub struct Config {
 }
 
 impl Config {
-    /// The default of [`failed_authentications`](Self::failed_authentications).
-    pub const FAILED_AUTHENTICATIONS: Rate = Rate::per_minute(5, 10);
+    /// A configuration with the defaults and without providers.
+    #[must_use]
+    pub fn new(installation: Installation, listen: SocketAddr, probe_listen: SocketAddr) -> Self {
+        Self {
+            installation,
+            listen,
+            probe_listen,
+            failed_authentications: Rate::per_minute(5, 10),
+            tls: None,
+            connector_tls: None,
+            audit: None,
+            tracing: None,
+            providers: Vec::new(),
+        }
+    }
 }
 
 /// One DCR provider as configured in Konnect.
@@ -80,6 +93,23 @@ pub struct ProviderConfig {
     pub record: Option<PathBuf>,
     /// Where in Konnect its applications are; only `orphans` needs to know.
     pub konnect: Option<Konnect>,
+}
+
+impl ProviderConfig {
+    /// A provider with the defaults and without keys.
+    #[must_use]
+    pub fn new(id: ProviderId, path: ProviderPath, connector: ConnectorAddress) -> Self {
+        Self {
+            id,
+            path,
+            connector,
+            connector_identity: None,
+            api_keys: Vec::new(),
+            limits: Limits::default(),
+            record: None,
+            konnect: None,
+        }
+    }
 }
 
 /// A configuration, and what of the directory is not in it.

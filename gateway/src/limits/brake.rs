@@ -29,20 +29,21 @@ impl Default for Minutes {
 }
 
 impl LastHour {
-    /// Counts one.
+    /// Counts one, and tells how many there are with it.
     ///
     /// # Errors
     /// How long until the next is allowed, when there were `most` already; that one does not count.
-    pub(super) fn take(&self, most: Option<u32>, now: u64) -> Result<(), Duration> {
+    pub(super) fn take(&self, most: Option<u32>, now: u64) -> Result<u32, Duration> {
         let mut minutes = self.lock(now);
-        if most.is_some_and(|most| minutes.sum() >= most) {
+        let before = minutes.sum();
+        if most.is_some_and(|most| before >= most) {
             return Err(until(minutes.oldest_ends(), now));
         }
         let latest = minutes.latest;
         if let Some(count) = minutes.of(latest) {
             *count = count.saturating_add(1);
         }
-        Ok(())
+        Ok(before.saturating_add(1))
     }
 
     /// Takes back one that was counted then.

@@ -86,14 +86,12 @@ impl Counts {
         }
     }
 
-    fn losses(&self, now: u64) -> u32 {
-        self.deletes
-            .count(now)
-            .saturating_add(self.rotations.count(now))
-    }
-
     fn is_alarming(&self, now: u64) -> bool {
-        self.losses(now) > self.alarm_per_hour.load(Ordering::Relaxed)
+        let losses = self
+            .deletes
+            .count(now)
+            .saturating_add(self.rotations.count(now));
+        losses > self.alarm_per_hour.load(Ordering::Relaxed)
     }
 }
 
@@ -120,18 +118,21 @@ impl Limiter {
     /// # Errors
     /// When the operator has set a brake, and there were as many within the hour.
     pub(crate) fn count(&self, loss: Loss) -> Result<Counted<'_>, Refusal> {
-        let most = match loss {
-            Loss::Delete => self.limits.deletes_per_hour,
-            Loss::Rotation => self.limits.rotations_per_hour,
+        let (most, other) = match loss {
+            Loss::Delete => (self.limits.deletes_per_hour, Loss::Rotation),
+            Loss::Rotation => (self.limits.rotations_per_hour, Loss::Delete),
         };
         let now = now();
-        let was_alarming = self.counts.is_alarming(now);
+        // Read first: of two calls at once that count one of each, one sees the other's, and the alarm is told.
+        let others = self.counts.of(other).count(now);
         let counted = self.counts.of(loss).take(most, now);
-        counted.map_err(|after| Refusal::Braked { loss, after })?;
-        if !was_alarming && self.counts.is_alarming(now) {
+        let counted = counted.map_err(|after| Refusal::Braked { loss, after })?;
+        let losses = counted.saturating_add(others);
+        let alarm = self.counts.alarm_per_hour.load(Ordering::Relaxed);
+        if losses.checked_sub(1) == Some(alarm) {
             tracing::warn!(
                 provider = self.provider.as_str(),
-                losses = self.counts.losses(now),
+                losses,
                 "more clients were deleted and secrets replaced within an hour than alarm_per_hour allows; if nobody \
                  can tell why, replace the provider's API key"
             );

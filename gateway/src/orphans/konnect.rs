@@ -2,9 +2,9 @@
 //! `GET /v3/portals/{portalId}/applications`).
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::time::Duration;
 
+use dcr_contract::fault::root_cause;
 use dcr_contract::model::Sentence;
 use http::StatusCode;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
@@ -102,7 +102,12 @@ impl Management {
             .timeout(PATIENCE)
             .build()
             .map(Self)
-            .map_err(|error| format!("this machine's TLS cannot be used: {}", root_cause(&error)))
+            .map_err(|error| {
+                format!(
+                    "this machine's TLS cannot be used: {}",
+                    Sentence::new(&root_cause(&error))
+                )
+            })
     }
 
     /// All applications of the portals, by their ids.
@@ -184,8 +189,12 @@ impl Management {
             .append_pair("page[size]", &PAGE.to_string())
             .append_pair("page[number]", &number.to_string())
             .append_pair("sort", "created_at");
-        let lost =
-            |error: &reqwest::Error| unclear(&format!("no whole answer: {}", root_cause(error)));
+        let lost = |error: &reqwest::Error| {
+            unclear(&format!(
+                "no whole answer: {}",
+                Sentence::new(&root_cause(error))
+            ))
+        };
         let mut answer = self.0.get(url).send().await.map_err(|e| lost(&e))?;
         if answer.status() != StatusCode::OK {
             return Err(unclear(&meaning(answer.status())));
@@ -228,13 +237,4 @@ fn meaning(status: StatusCode) -> String {
         _ => "Konnect does not list them: try again later",
     };
     format!("Konnect answered {}; {advice}", status.as_u16())
-}
-
-/// What an operator can do something about (`Connection refused`): the layers above only say that it happened.
-fn root_cause(error: &dyn Error) -> Sentence {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    Sentence::new(&cause.to_string())
 }

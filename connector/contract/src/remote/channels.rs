@@ -97,6 +97,9 @@ impl Channels {
 
     /// Puts a new channel into the place of this one, unless somebody did already.
     fn replace(&self, number: usize, old: &Arc<Channel>) {
+        if !Arc::ptr_eq(&self.slot(number).load(), old) {
+            return;
+        }
         // The address was good for the first ones.
         let Ok(new) = Channel::new(&self.address, self.tls.as_ref(), &self.connected) else {
             return;

@@ -261,30 +261,30 @@ impl Remote {
     }
 }
 
+/// Makes a call by the method of that name of the generated client.
+macro_rules! rpc {
+    ($remote:ident.$rpc:ident($deadline:expr, $reference:expr, $message:expr)) => {
+        $remote.call(
+            $deadline,
+            $reference,
+            $message,
+            |mut client, request| async move { client.$rpc(request).await },
+        )
+    };
+}
+
 impl Connector for Remote {
     async fn describe(&self, deadline: Deadline) -> Result<ConnectorInfo, Fault> {
         let message = || v1::DescribeConnectorRequest {};
-        let answer = self
-            .call(
-                deadline,
-                &Reference::generate(),
-                message,
-                |mut c, r| async move { c.describe_connector(r).await },
-            )
-            .await?;
+        let answer =
+            rpc!(self.describe_connector(deadline, &Reference::generate(), message)).await?;
         describe::info_from_proto(answer)
     }
 
     async fn check(&self, deadline: Deadline) -> Result<Vec<Finding>, Fault> {
         let message = || v1::CheckIdentityProviderRequest {};
-        let answer = self
-            .call(
-                deadline,
-                &Reference::generate(),
-                message,
-                |mut c, r| async move { c.check_identity_provider(r).await },
-            )
-            .await?;
+        let answer =
+            rpc!(self.check_identity_provider(deadline, &Reference::generate(), message)).await?;
         Ok(describe::findings_from_proto(answer))
     }
 
@@ -295,14 +295,7 @@ impl Connector for Remote {
         new: NewClient,
     ) -> Result<CreatedClient, Fault> {
         let message = || client::create_to_proto(call, operation, &new);
-        let answer = self
-            .call(
-                call.deadline,
-                &call.reference,
-                message,
-                |mut c, r| async move { c.create_client(r).await },
-            )
-            .await?;
+        let answer = rpc!(self.create_client(call.deadline, &call.reference, message)).await?;
         client::created_from_proto(answer)
     }
 
@@ -313,14 +306,7 @@ impl Connector for Remote {
         client_id: &ClientId,
     ) -> Result<Deletion, Fault> {
         let message = || client::delete_to_proto(call, operation, client_id);
-        let answer = self
-            .call(
-                call.deadline,
-                &call.reference,
-                message,
-                |mut c, r| async move { c.delete_client(r).await },
-            )
-            .await?;
+        let answer = rpc!(self.delete_client(call.deadline, &call.reference, message)).await?;
         client::deletion_from_proto(answer)
     }
 
@@ -331,14 +317,8 @@ impl Connector for Remote {
         client_id: &ClientId,
     ) -> Result<RotatedSecret, Fault> {
         let message = || secret::rotate_to_proto(call, operation, client_id);
-        let answer = self
-            .call(
-                call.deadline,
-                &call.reference,
-                message,
-                |mut c, r| async move { c.rotate_client_secret(r).await },
-            )
-            .await?;
+        let answer =
+            rpc!(self.rotate_client_secret(call.deadline, &call.reference, message)).await?;
         secret::rotated_from_proto(answer)
     }
 
@@ -348,14 +328,8 @@ impl Connector for Remote {
         client_id: &ClientId,
     ) -> Result<Vec<SecretMetadata>, Fault> {
         let message = || secret::list_to_proto(call, client_id);
-        let answer = self
-            .call(
-                call.deadline,
-                &call.reference,
-                message,
-                |mut c, r| async move { c.list_client_secrets(r).await },
-            )
-            .await?;
+        let answer =
+            rpc!(self.list_client_secrets(call.deadline, &call.reference, message)).await?;
         secret::listed_from_proto(answer)
     }
 
@@ -366,14 +340,7 @@ impl Connector for Remote {
         client_id: &ClientId,
     ) -> Result<AddedSecret, Fault> {
         let message = || secret::add_to_proto(call, operation, client_id);
-        let answer = self
-            .call(
-                call.deadline,
-                &call.reference,
-                message,
-                |mut c, r| async move { c.add_client_secret(r).await },
-            )
-            .await?;
+        let answer = rpc!(self.add_client_secret(call.deadline, &call.reference, message)).await?;
         secret::added_from_proto(answer)
     }
 
@@ -385,14 +352,8 @@ impl Connector for Remote {
         secret_id: &SecretId,
     ) -> Result<Removal, Fault> {
         let message = || secret::remove_to_proto(call, operation, client_id, secret_id);
-        let answer = self
-            .call(
-                call.deadline,
-                &call.reference,
-                message,
-                |mut c, r| async move { c.remove_client_secret(r).await },
-            )
-            .await?;
+        let answer =
+            rpc!(self.remove_client_secret(call.deadline, &call.reference, message)).await?;
         secret::removal_from_proto(answer)
     }
 
@@ -404,14 +365,7 @@ impl Connector for Remote {
         update: ClientUpdate,
     ) -> Result<Vec<Adjustment>, Fault> {
         let message = || client::update_to_proto(call, operation, client_id, &update);
-        let answer = self
-            .call(
-                call.deadline,
-                &call.reference,
-                message,
-                |mut c, r| async move { c.update_client(r).await },
-            )
-            .await?;
+        let answer = rpc!(self.update_client(call.deadline, &call.reference, message)).await?;
         Ok(client::updated_from_proto(answer))
     }
 
@@ -425,14 +379,7 @@ impl Connector for Remote {
     ) -> Result<RegistrationChange, Fault> {
         let message =
             || registration::add_to_proto(call, operation, client_id, &registration, &origin);
-        let answer = self
-            .call(
-                call.deadline,
-                &call.reference,
-                message,
-                |mut c, r| async move { c.add_registration(r).await },
-            )
-            .await?;
+        let answer = rpc!(self.add_registration(call.deadline, &call.reference, message)).await?;
         registration::added_from_proto(answer)
     }
 
@@ -446,14 +393,8 @@ impl Connector for Remote {
     ) -> Result<RegistrationChange, Fault> {
         let message =
             || registration::remove_to_proto(call, operation, client_id, &registration, &origin);
-        let answer = self
-            .call(
-                call.deadline,
-                &call.reference,
-                message,
-                |mut c, r| async move { c.remove_registration(r).await },
-            )
-            .await?;
+        let answer =
+            rpc!(self.remove_registration(call.deadline, &call.reference, message)).await?;
         registration::removed_from_proto(answer)
     }
 
@@ -464,27 +405,14 @@ impl Connector for Remote {
         target: AbortTarget,
     ) -> Result<Abort, Fault> {
         let message = || managed::abort_to_proto(call, operation, &target);
-        let answer = self
-            .call(
-                call.deadline,
-                &call.reference,
-                message,
-                |mut c, r| async move { c.abort_operation(r).await },
-            )
-            .await?;
+        let answer = rpc!(self.abort_operation(call.deadline, &call.reference, message)).await?;
         managed::aborted_from_proto(answer)
     }
 
     async fn list_managed_clients(&self, call: &Call, page: Page) -> Result<ManagedClients, Fault> {
         let message = || managed::list_to_proto(call, &page);
-        let answer = self
-            .call(
-                call.deadline,
-                &call.reference,
-                message,
-                |mut c, r| async move { c.list_managed_clients(r).await },
-            )
-            .await?;
+        let answer =
+            rpc!(self.list_managed_clients(call.deadline, &call.reference, message)).await?;
         managed::listed_from_proto(answer)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::Located;
@@ -32,6 +33,18 @@ impl Display for Problem {
         }
         write!(f, ": {}", self.sentence)
     }
+}
+
+/// The sentence of a file that cannot be read; `what` names it (`the secret file`).
+pub(crate) fn unreadable(what: &str, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::NotFound => "create it, or correct the path",
+        ErrorKind::PermissionDenied => "let the process's user read it",
+        ErrorKind::InvalidData => "save it as UTF-8",
+        ErrorKind::IsADirectory => "name the file, not the directory it is in",
+        _ => "make it readable",
+    };
+    format!("{what} cannot be read ({error}); {advice}")
 }
 
 /// All mistakes of one file (and, after [`append`](Self::append), of others), in the order in which they were found.

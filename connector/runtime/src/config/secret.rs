@@ -1,13 +1,13 @@
 //! Secrets: one a file, as Kubernetes mounts them.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::Problem;
+use super::{Problem, unreadable};
 
 /// The longest secret file, in bytes.
 const LONGEST: u64 = 64 * 1024;
@@ -32,7 +32,7 @@ fn read(path: &Path) -> Result<SecretString, String> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024 + 1));
     let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
-        return Err(unreadable(&error));
+        return Err(unreadable("the secret file", &error));
     }
     if bytes.len() as u64 > LONGEST {
         return Err("the secret file is longer than 64 KiB; is it the right file?".to_owned());
@@ -46,14 +46,4 @@ fn read(path: &Path) -> Result<SecretString, String> {
         return Err("the secret file is empty; write the secret into it".to_owned());
     }
     Ok(SecretString::from(secret))
-}
-
-fn unreadable(error: &std::io::Error) -> String {
-    let advice = match error.kind() {
-        ErrorKind::NotFound => "create it, or correct the path",
-        ErrorKind::PermissionDenied => "let the process's user read it",
-        ErrorKind::IsADirectory => "name the file, not the directory it is in",
-        _ => "make it readable",
-    };
-    format!("the secret file cannot be read ({error}); {advice}")
 }

@@ -1,14 +1,14 @@
 //! YAML files into types.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use serde_saphyr::{Error, UserMessageFormatter};
 
-use super::{Problem, Problems};
+use super::{Problem, Problems, unreadable};
 
 /// The longest configuration file, in bytes.
 const LONGEST: u64 = 1024 * 1024;
@@ -46,16 +46,7 @@ fn read(file: &Path) -> Result<String, String> {
             Err("the file is longer than 1 MiB; is it the right file?".to_owned())
         }
         Ok(_) => Ok(text),
-        Err(error) => {
-            let advice = match error.kind() {
-                ErrorKind::NotFound => "create it, or correct the path",
-                ErrorKind::PermissionDenied => "let the process's user read it",
-                ErrorKind::InvalidData => "save it as UTF-8",
-                ErrorKind::IsADirectory => "name the file, not the directory it is in",
-                _ => "make it readable",
-            };
-            Err(format!("the file cannot be read ({error}); {advice}"))
-        }
+        Err(error) => Err(unreadable("the file", &error)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Certificates and keys in PEM files (RFC 7468).
 
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::certificate::Certificate;
 use super::provider;
-use crate::config::{Located, Problem, Problems};
+use crate::config::{Located, Problem, Problems, unreadable};
 
 /// The longest file, in bytes: bundles of all public CAs have 250 KiB.
 const LONGEST: u64 = 1024 * 1024;
@@ -178,14 +178,6 @@ fn read(file: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, String> {
             Err("is longer than 1 MiB; is it the right file?".to_owned())
         }
         Ok(_) => Ok(text),
-        Err(error) => {
-            let advice = match error.kind() {
-                ErrorKind::NotFound => "create it, or correct the path",
-                ErrorKind::PermissionDenied => "let the process's user read it",
-                ErrorKind::IsADirectory => "name the file, not the directory it is in",
-                _ => "make it readable",
-            };
-            Err(format!("{what} cannot be read ({error}); {advice}"))
-        }
+        Err(error) => Err(unreadable(what, &error)),
     }
 }

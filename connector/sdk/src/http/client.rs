@@ -15,7 +15,7 @@ use url::Url;
 use super::observe::Watch;
 use super::token::{Token, TokenSource};
 use super::{Answer, BaseUrl, ClientCredentials, LARGEST_ANSWER};
-use crate::fault::{Fault, FaultKind, Outcome, Reason};
+use crate::fault::{Fault, FaultKind, Outcome, Reason, root_cause};
 use crate::model::{Deadline, Malformed};
 
 const CONNECT: Duration = Duration::from_secs(2);
@@ -234,15 +234,6 @@ impl Client {
             call,
         })
     }
-}
-
-/// What an operator can do something about (`Connection refused`): the layers above only say that it happened.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 impl Effect {
