@@ -63,10 +63,6 @@ pub(crate) enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Call {
-    /// An access token for the admin API.
-    Token,
-    /// A list of clients.
-    List,
     /// One client.
     Get,
     /// A new client.

@@ -68,7 +68,7 @@ pub(crate) fn draw(seed: u64, level: u32, call: Call, which: &str) -> Option<Mis
         Duration::from_millis(rng.u64(2_000..20_000))
     };
     let throttled = Mishap::Throttled(RETRY_AFTER[rng.usize(..RETRY_AFTER.len())]);
-    let reads = matches!(call, Call::Get | Call::List | Call::Secrets | Call::Token);
+    let reads = matches!(call, Call::Get | Call::Secrets);
     Some(match (rng.u32(..20), call) {
         (0, Call::Create) => Mishap::Squatted,
         (1..=3, Call::Create) => Mishap::CutThenCommit(late),
