@@ -164,8 +164,7 @@ fn code(result: Result<(), Failure>) -> ExitCode {
 }
 
 fn audit_verify(files: &[PathBuf], after: Option<Hash>) -> Result<(), Failure> {
-    let report = audit::verify(files, after)
-        .map_err(|e| Failure::new(&format!("a file cannot be read: {e}")))?;
+    let report = audit::verify(files, after).map_err(|sentence| Failure::new(&sentence))?;
     print(&report)?;
     if report.is_wrong() {
         let sentence = "the log is not what was written: see the findings above";

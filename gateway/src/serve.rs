@@ -38,7 +38,10 @@ pub enum StartError {
     #[error("a connector's address {0}")]
     Connector(#[from] Malformed),
     /// The audit log cannot be written.
-    #[error("the audit log (`audit` in gateway.yaml) cannot be written: {0}")]
+    #[error(
+        "the audit log cannot be written ({0}); let `audit` in gateway.yaml name a file of its own in a directory that is \
+         there and that the gateway may write to"
+    )]
     Audit(#[from] std::io::Error),
     /// The exporter of traces cannot be made.
     #[error("{0}")]

@@ -1,13 +1,14 @@
 //! `audit verify`: is every line still what was written, and none missing between?
 //!
-//! What a chain cannot show: lines cut off its end, and a forger who writes everything after his change anew. Whoever
-//! keeps the last hash and the number of lines elsewhere sees both.
+//! What a chain cannot show: lines cut off its end, a change of its last line, and a forger who writes everything after
+//! his change anew. Whoever keeps the last hash and the number of lines elsewhere sees all three.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use dcr_runtime::config::unreadable;
 use serde::Deserialize;
 
 use super::chain::Hash;
@@ -76,15 +77,18 @@ impl fmt::Display for Report {
         }
         write!(
             f,
-            "Lines cut off the end do not show here: compare the last hash and the number of lines with those of an \
-             earlier look, kept elsewhere."
+            "Lines cut off the end, and a change of the last one, do not show here: compare the last hash and the \
+             number of lines with those of an earlier look, kept elsewhere."
         )
     }
 }
 
 /// Reads the files as one log, in this order. `after` is the hash of the line that the first one has to follow;
 /// `None`: the first one begins a chain.
-pub(crate) fn verify(files: &[PathBuf], after: Option<Hash>) -> io::Result<Report> {
+///
+/// # Errors
+/// The sentence of a file that cannot be read.
+pub(crate) fn verify(files: &[PathBuf], after: Option<Hash>) -> Result<Report, String> {
     let mut verifier = Verifier {
         report: Report::default(),
         before: after.map(|hash| Before {
@@ -95,7 +99,8 @@ pub(crate) fn verify(files: &[PathBuf], after: Option<Hash>) -> io::Result<Repor
         }),
     };
     for path in files {
-        verifier.file(path)?;
+        let read = verifier.file(path);
+        read.map_err(|error| unreadable(&path.display().to_string(), &error))?;
     }
     Ok(verifier.end())
 }

@@ -102,7 +102,7 @@ fn write(requests: &mpsc::Receiver<Request>) {
             // Told once, not for each call.
             Err(error) => {
                 if failed.insert(file.clone(), error.kind()) != Some(error.kind()) {
-                    tracing::error!(file = %file.display(), %error, "requests cannot be recorded (`record` in the provider's file)");
+                    tracing::error!(file = %file.display(), %error, "requests are not recorded: let `record` in the provider's file name a directory that is there and that the gateway may write to");
                 }
             }
         }

@@ -6,7 +6,6 @@ mod secret;
 mod yaml;
 
 pub use located::Located;
-pub(crate) use problem::unreadable;
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, unreadable};
 pub use secret::read_secret_file;
 pub use yaml::load;

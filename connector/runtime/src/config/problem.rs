@@ -36,7 +36,8 @@ impl Display for Problem {
 }
 
 /// The sentence of a file that cannot be read; `what` names it (`the secret file`).
-pub(crate) fn unreadable(what: &str, error: &io::Error) -> String {
+#[must_use]
+pub fn unreadable(what: &str, error: &io::Error) -> String {
     let advice = match error.kind() {
         ErrorKind::NotFound => "create it, or correct the path",
         ErrorKind::PermissionDenied => "let the process's user read it",
