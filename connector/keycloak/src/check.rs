@@ -5,26 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use dcr_connector::fault::{Fault, FaultKind};
 use dcr_connector::http::{Answer, StatusCode};
 use dcr_connector::model::{Deadline, Finding, Severity};
-use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::api::Api;
 use crate::config::Grant;
-use crate::grants;
+use crate::{grants, map};
 
 /// How far the clocks may be apart.
 const SKEW_SECONDS: i64 = 30;
+/// A secret that ends within this is worth a warning.
+const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Examines the realm, the credential, its rights, and whether what the configuration grants is there.
 pub(crate) async fn check(
     api: &Api,
+    own_client_id: &str,
     granted: &BTreeSet<Grant>,
     deadline: Deadline,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let is_reached = realm(api, deadline, &mut findings).await;
     if is_reached && credential(api, granted, deadline, &mut findings).await {
+        findings.extend(expiry(api, own_client_id, deadline).await);
         match grants::absences(api, deadline, granted).await {
             Ok(absences) => findings.extend(absences.iter().map(|what| {
                 let sentence = format!(
@@ -166,6 +170,25 @@ async fn credential(
     }
     findings.extend(missing);
     false
+}
+
+/// When a client policy of the realm ends the connector's own secret.
+async fn expiry(api: &Api, own_client_id: &str, deadline: Deadline) -> Option<Finding> {
+    const CODE: &str = "CREDENTIAL_EXPIRES";
+    let end = match api.find(deadline, own_client_id).await {
+        Ok(client) => map::expiry(&client?)?,
+        Err(fault) => return Some(failed("CREDENTIAL_UNREADABLE", &fault)),
+    };
+    let severity = if end.duration_since(Timestamp::now()) < SOON {
+        Severity::Warning
+    } else {
+        Severity::Ok
+    };
+    let sentence = format!(
+        "A client policy of the realm ends the connector's secret at {end}: make a new one before, and put it into the \
+         file that idp.client_secret_file names."
+    );
+    Some(Finding::new(severity, CODE, &sentence).expires_at(end))
 }
 
 fn failed(code: &str, fault: &Fault) -> Finding {

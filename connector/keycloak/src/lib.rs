@@ -150,7 +150,7 @@ impl Idp for Keycloak {
     }
 
     async fn check(&self, deadline: Deadline) -> Vec<Finding> {
-        check::check(&self.api, &self.grants.all(), deadline).await
+        check::check(&self.api, &self.own_client_id, &self.grants.all(), deadline).await
     }
 
     async fn find(

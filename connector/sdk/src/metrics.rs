@@ -43,6 +43,11 @@ struct FindingLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     connector: &'static str,
     version: &'static str,
@@ -53,6 +58,7 @@ struct BuildLabels {
 pub(crate) struct Metrics {
     calls: Durations<CallLabels>,
     findings: Family<FindingLabels, Gauge>,
+    ends: Family<CodeLabel, Gauge>,
     checked: Gauge,
     shown: Mutex<BTreeSet<FindingLabels>>,
 }
@@ -67,6 +73,7 @@ impl Metrics {
         let new = Self {
             calls: durations(),
             findings: Family::default(),
+            ends: Family::default(),
             checked: Gauge::default(),
             shown: Mutex::default(),
         };
@@ -81,6 +88,11 @@ impl Metrics {
             "dcr_idp_check",
             "What the last examination of the IdP found: 1 for each finding",
             new.findings.clone(),
+        );
+        registry.register(
+            "dcr_idp_credential_not_after_timestamp_seconds",
+            "When a credential of the connector's own at the IdP ends, as the last examination found",
+            new.ends.clone(),
         );
         registry.register(
             "dcr_idp_check_timestamp_seconds",
@@ -114,6 +126,15 @@ impl Metrics {
             self.findings.remove(gone);
         }
         *shown = found;
+        self.ends.clear();
+        for finding in findings.iter().take(MOST_FINDINGS) {
+            if let Some(end) = finding.expires_at {
+                let code = finding.code.clone();
+                self.ends
+                    .get_or_create(&CodeLabel { code })
+                    .set(end.as_second());
+            }
+        }
         self.checked.set(jiff::Timestamp::now().as_second());
     }
 }
@@ -131,18 +152,18 @@ impl Observer for Metrics {
 mod tests {
     use super::*;
 
+    fn lines(registry: &Registry, beginning: &str) -> Vec<String> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+        let lines = text.lines().filter(|line| line.starts_with(beginning));
+        lines.map(str::to_owned).collect()
+    }
+
     #[test]
     fn an_examination_replaces_the_one_before_and_shows_a_bounded_number_of_findings() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry, "kind", "1.0.0");
-        let shown = |registry: &Registry| {
-            let mut text = String::new();
-            prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
-            let findings = text
-                .lines()
-                .filter(|line| line.starts_with("dcr_idp_check{"));
-            findings.map(str::to_owned).collect::<Vec<_>>()
-        };
+        let shown = |registry: &Registry| lines(registry, "dcr_idp_check{");
         let many: Vec<_> = (0..1000)
             .map(|n| Finding::new(Severity::Warning, &format!("ODD_{n}"), "odd"))
             .collect();
@@ -154,5 +175,19 @@ mod tests {
             shown(&registry),
             [r#"dcr_idp_check{code="REACHABLE",severity="ok"} 1"#]
         );
+    }
+
+    #[test]
+    fn a_credential_that_ends_is_shown_until_it_does_not() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry, "kind", "1.0.0");
+        let name = "dcr_idp_credential_not_after_timestamp_seconds";
+        let ends = Finding::new(Severity::Warning, "CREDENTIAL_EXPIRES", "It ends.")
+            .expires_at("2027-01-01T00:00:00Z".parse().unwrap());
+        metrics.examined(&[Finding::new(Severity::Ok, "REACHABLE", "It answers."), ends]);
+        let line = format!(r#"{name}{{code="CREDENTIAL_EXPIRES"}} 1798761600"#);
+        assert_eq!(lines(&registry, &format!("{name}{{")), [line]);
+        metrics.examined(&[]);
+        assert!(lines(&registry, &format!("{name}{{")).is_empty());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::Sentence;
 
 /// How many additions to the contract this version knows: `contract_minor` of `connector.proto` as it stands.
@@ -54,6 +56,8 @@ pub struct Finding {
     pub code: String,
     /// What was found, where, and what to do.
     pub sentence: Sentence,
+    /// When the credential that it is about stops working.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Finding {
@@ -64,6 +68,16 @@ impl Finding {
             severity,
             code: code.to_owned(),
             sentence: Sentence::new(sentence),
+            expires_at: None,
+        }
+    }
+
+    /// The same, about a credential that stops working then.
+    #[must_use]
+    pub fn expires_at(self, end: Timestamp) -> Self {
+        Self {
+            expires_at: Some(end),
+            ..self
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use dcr_proto::v1;
 
-use super::{broken, duration_from_proto};
+use super::{broken, duration_from_proto, time_from_proto, time_to_proto};
 use crate::fault::Fault;
 use crate::model::{Capability, ConnectorInfo, Finding, Malformed, ProviderId, Severity};
 
@@ -71,6 +71,7 @@ pub(crate) fn findings_to_proto(findings: Vec<Finding>) -> v1::CheckIdentityProv
         .into(),
         code: f.code,
         sentence: f.sentence.to_string(),
+        expires_at: time_to_proto(f.expires_at),
     };
     v1::CheckIdentityProviderResponse {
         findings: findings.into_iter().map(finding).collect(),
@@ -86,11 +87,11 @@ pub(crate) fn findings_from_proto(answer: v1::CheckIdentityProviderResponse) -> 
         };
         let legal = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
         let named = !f.code.is_empty() && f.code.len() <= 64 && f.code.bytes().all(legal);
-        Finding::new(
-            severity,
-            if named { &f.code } else { "UNNAMED" },
-            &f.sentence,
-        )
+        let code = if named { &f.code } else { "UNNAMED" };
+        Finding {
+            expires_at: time_from_proto(f.expires_at).unwrap_or_default(),
+            ..Finding::new(severity, code, &f.sentence)
+        }
     };
     answer.findings.into_iter().take(100).map(finding).collect()
 }

@@ -3,6 +3,7 @@
 use dcr_tests::Mishap;
 use dcr_tests::stand_in::dead_port;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::Setup;
@@ -108,6 +109,23 @@ pub(crate) async fn missing_rights_are_named(setup: &'static Setup) {
 ";
     let (content, output) = check(setup, &proxy, section(scopes)).await;
     assert!(content, "{output}");
+    setup.admin.remove(&id).await;
+}
+
+pub(crate) async fn a_secret_that_a_policy_ends_soon_is_named(setup: &'static Setup) {
+    let proxy = proxy(setup);
+    let in_a_week = Timestamp::now() + SignedDuration::from_hours(7 * 24);
+    let attributes = json!({"client.secret.expiration.time": in_a_week.as_second().to_string()});
+    let attributes = json!({"attributes": attributes});
+    let (id, secret) = setup.admin.insert(&attributes).await;
+    setup
+        .admin
+        .allow(&id, &["manage-clients", "manage-users"])
+        .await;
+    let section = section_with(setup, proxy.url(), (id.clone(), secret), GRANTS);
+    let (content, output) = check(setup, &proxy, section).await;
+    assert!(content, "{output}");
+    finding(&output, "warning", "CREDENTIAL_EXPIRES");
     setup.admin.remove(&id).await;
 }
 

@@ -95,6 +95,7 @@ fn scenarios(setup: &'static Setup) -> Vec<Scenario> {
             a_wrong_realm_is_named
             an_unreachable_server_is_named
             missing_rights_are_named
+            a_secret_that_a_policy_ends_soon_is_named
             what_the_realm_lacks_is_named
             another_issuer_and_another_time_are_named;
         life:
