@@ -11,6 +11,7 @@ use dcr_tests::konnect::application;
 use dcr_tests::process::raise_open_files;
 use dcr_tests::raw::Raw;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::start::{Bridge, bridge};
 
@@ -19,6 +20,8 @@ const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const CONNECTIONS: usize = 3 * 1024;
 /// Konnect's host gives up after 10 s.
 const IN_TIME: Duration = Duration::from_millis(9_500);
+/// For all peers to connect once.
+const PATIENCE: Duration = Duration::from_secs(60);
 const MOST_MEMORY_KIB: u64 = 128 * 1024;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -84,9 +87,14 @@ async fn slow_loris_from_one_address_leaves_room_for_the_others() {
             Arc::clone(&connected),
         ));
     }
-    while connected.load(Ordering::Relaxed) < CONNECTIONS {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let all_connected = async {
+        while connected.load(Ordering::Relaxed) < CONNECTIONS {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, all_connected)
+        .await
+        .expect("the gateway takes or refuses each of them");
     for _ in 0..3 {
         serves(&konnect).await;
         konnect.create(&application("ferry")).await.created();
@@ -193,9 +201,13 @@ async fn floods_of_bodies_and_heads_leave_the_gateway_small_and_serving() {
         .any(|sent| sent.load(Ordering::Relaxed) < EACH)
     {
         serves(&konnect).await;
-        if let Some(ended) = peers.try_join_next() {
+        while let Some(ended) = peers.try_join_next() {
             ended.unwrap();
         }
+    }
+    peers.abort_all();
+    while let Some(ended) = peers.join_next().await {
+        assert!(!ended.is_err_and(|error| error.is_panic()));
     }
     stays_small(&bridge);
 }

@@ -157,6 +157,7 @@ async fn the_chain_goes_on_after_a_kill_and_knows_every_client_that_was_delivere
             let client = konnect.create(&application("ferry")).await.created();
             delivered.push(client.client_id.to_string());
         }
+        let before = gateway.process.output().len();
         let mut callers = JoinSet::new();
         for _ in 0..4 {
             let konnect = konnect.clone();
@@ -175,7 +176,7 @@ async fn the_chain_goes_on_after_a_kill_and_knows_every_client_that_was_delivere
         }
         gateway
             .process
-            .line(|line| line.contains("call answered").then_some(()))
+            .line_after(before, |line| line.contains("call answered").then_some(()))
             .await;
         gateway.process.kill().await;
         delivered.extend(callers.join_all().await.into_iter().flatten());

@@ -19,6 +19,8 @@ const A_MOMENT: Duration = Duration::from_secs(5);
 /// The gateway's own limits are 10 s for calls; the connector waits for what may have to be undone.
 const IN_TIME: Duration = Duration::from_secs(15);
 
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
 /// Longer than it takes to cut a connection, if nothing were waited for.
 const A_WHILE: Duration = Duration::from_millis(500);
 
@@ -87,16 +89,33 @@ async fn a_client_whose_creator_hangs_up_is_not_left_behind() {
     bridge.nothing_left().await;
 }
 
+/// A call over HTTP/2 whose body never comes (RFC 9113 section 6.2, RFC 7541 section 6.2.2).
+fn begun_call(path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    // POST, http, and `:path`, by their numbers in the static table.
+    let mut block = [&[0x83, 0x86, 0x04][..], &text(path)].concat();
+    for (name, value) in headers {
+        block.extend([&[0][..], &text(name), &text(value)].concat());
+    }
+    let length = u8::try_from(block.len()).unwrap();
+    // HEADERS of stream 1, END_HEADERS and no END_STREAM.
+    [PREFACE, &[0, 0, length, 1, 4, 0, 0, 0, 1], &block].concat()
+}
+
 /// Peers that hold a process's connections and do nothing with them.
 async fn silent_peers(address: SocketAddr, key: &str) -> Vec<Raw> {
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let rpc = "/dcr.connector.v1.ConnectorService/DescribeConnector";
+    let grpc = begun_call(rpc, &[("content-type", "application/grpc")]);
+    let http2 = begun_call("/one/", &[("x-api-key", key)]);
     let head = format!("POST /one/ HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n");
     let half_body = format!("{head}content-length: 100\r\n\r\n{{");
     let idle = format!("GET /one/nothing HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n\r\n");
     let mut peers = Vec::new();
     for said in [
         b"".as_slice(),
-        preface,
+        PREFACE,
+        &grpc,
+        &http2,
         head.as_bytes(),
         half_body.as_bytes(),
         idle.as_bytes(),

@@ -47,6 +47,31 @@ async fn konnect_is_served_over_tls_by_both_versions_of_http_and_over_nothing_el
 }
 
 #[tokio::test]
+async fn a_gateway_ends_in_time_though_peers_never_finish_their_handshakes() {
+    let ca = Ca::new("public");
+    let files = Files::new(&ca.issue(&[Name::Loopback]), &[]);
+    let mut gateway = gateway(&files).await;
+    let mut peers = Vec::new();
+    // Nothing, and the head of a record of 512 bytes with a byte of them (RFC 8446 section 5.1).
+    for said in [b"".as_slice(), b"\x16\x03\x01\x02\x00\x01"] {
+        let mut peer = Raw::connect(&gateway.address.to_string()).await;
+        peer.write(said).await.unwrap();
+        peers.push(peer);
+    }
+    // Accepted later than they.
+    let done = Caller::new(None).greet(gateway.address).await;
+    assert!(done.is_ok(), "{done:?}");
+    gateway.process.terminate().await;
+    assert!(
+        gateway
+            .process
+            .ended(Duration::from_secs(12))
+            .await
+            .success()
+    );
+}
+
+#[tokio::test]
 async fn the_end_of_the_certificate_is_a_metric() {
     let ca = Ca::new("public");
     let files = Files::new(&ca.issue(&[Name::Loopback]), &[]);
