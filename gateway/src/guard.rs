@@ -131,14 +131,11 @@ impl Drop for Guard {
 
 impl Watched {
     async fn abort(self) {
-        match self.until_answered().await {
-            Ok(abort) => {
-                self.accepted(abort);
-                if abort == Abort::Accepted {
-                    self.ask_again().await;
-                }
-            }
-            Err(fault) => self.given_up(&fault),
+        let first = self.until_answered().await;
+        let is_accepted = matches!(first, Ok(Abort::Accepted));
+        self.note(first);
+        if is_accepted {
+            self.ask_again().await;
         }
     }
 
@@ -182,39 +179,59 @@ impl Watched {
             () = self.shutdown.stopping() => return,
             () = tokio::time::sleep(settle_after + SETTLED) => {}
         }
-        if let Ok(Abort::Undone) = self.until_answered().await {
-            self.count("undone_later");
+        match self.until_answered().await {
+            // Counted when it was accepted; this is how that usually ends.
+            Ok(Abort::Undone | Abort::Accepted) => tracing::debug!(
+                operation = %self.operation, provider = self.provider.as_str(), reference = %self.reference,
+                "all is settled"
+            ),
+            answer => self.note(answer),
         }
     }
 
-    fn accepted(&self, abort: Abort) {
-        let outcome = match abort {
-            Abort::Undone => "undone",
-            Abort::Accepted => "accepted",
-            Abort::Cannot => "cannot",
-        };
-        self.count(outcome);
+    /// Tells what the connector answered, or that it never did.
+    fn note(&self, answer: Result<Abort, Fault>) {
         let (operation, reference) = (self.operation, &self.reference);
         let provider = self.provider.as_str();
-        if abort == Abort::Cannot {
-            tracing::error!(
-                %operation, provider, %reference,
-                "a client or secret may have been made that nobody knows of, and the connector cannot find it; look \
-                 at the identity provider for what bears this operation"
-            );
-        } else {
-            tracing::info!(%operation, provider, %reference, outcome, "an answer was lost; its operation is undone");
-        }
-    }
-
-    fn given_up(&self, fault: &Fault) {
-        self.count("given_up");
-        let (operation, reference) = (self.operation, &self.reference);
-        tracing::error!(
-            %operation, provider = self.provider.as_str(), %reference, cause = %fault,
-            "a client or secret may have been made that nobody knows of, and the connector did not accept its undoing; \
-             look at the identity provider for what bears this operation"
-        );
+        let outcome = match answer {
+            Ok(Abort::Undone) => {
+                tracing::info!(%operation, provider, %reference, "an answer was lost; its operation is undone");
+                "undone"
+            }
+            Ok(Abort::Accepted) => {
+                tracing::info!(
+                    %operation, provider, %reference,
+                    "an answer was lost; the connector sees to it that its operation is undone"
+                );
+                "accepted"
+            }
+            Ok(Abort::Cannot) => {
+                tracing::error!(
+                    %operation, provider, %reference,
+                    "a client or secret may have been made that nobody knows of, and the connector cannot find it; look \
+                     at the identity provider for what bears this operation"
+                );
+                "cannot"
+            }
+            Ok(Abort::Left) => {
+                tracing::error!(
+                    %operation, provider, %reference,
+                    "an answer was taken for lost, but the connector says that what its operation made is in use or not \
+                     the operation's, and left it alone; remove nothing, and look in the connector's log for what this \
+                     operation found"
+                );
+                "left"
+            }
+            Err(fault) => {
+                tracing::error!(
+                    %operation, provider, %reference, cause = %fault,
+                    "a client or secret may have been made that nobody knows of, and the connector does not answer for \
+                     its undoing; look at the identity provider for what bears this operation"
+                );
+                "given_up"
+            }
+        };
+        self.count(outcome);
     }
 
     fn count(&self, outcome: &'static str) {

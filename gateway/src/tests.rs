@@ -40,7 +40,7 @@ struct Bridge {
 impl Bridge {
     async fn start() -> Self {
         let (sender, seen) = unbounded_channel();
-        let service = Served::routes(Arc::new(Obedient(sender)), None);
+        let service = Served::routes(Arc::new(Obedient::new(sender)), None);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let connector = Shutdown::new();
@@ -112,6 +112,17 @@ impl Bridge {
     async fn next(&mut self) -> Seen {
         let seen = tokio::time::timeout(Duration::from_secs(10), self.seen.recv());
         seen.await.expect("the connector is asked").unwrap()
+    }
+
+    /// Time passes until what was accepted has settled.
+    async fn settles(&mut self) {
+        while !self.metrics().contains(r#"outcome="accepted"} 1"#) {
+            tokio::task::yield_now().await;
+        }
+        assert!(self.seen.try_recv().is_err());
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(36)).await;
+        tokio::time::resume();
     }
 
     /// What the connector still saw once all undoing has ended.
@@ -252,6 +263,24 @@ async fn an_added_secret_that_nobody_got_is_aborted() {
 }
 
 #[tokio::test]
+async fn an_abort_is_counted_by_what_the_connector_answers() {
+    let mut bridge = Bridge::start().await;
+    for answer in ["cannot", "left"] {
+        let path = format!("/a/{answer}/secrets");
+        assert_eq!(bridge.call("POST", &path, KEY, "").await.0, 504);
+        assert!(matches!(bridge.next().await, Seen::AddSecret(_)));
+        assert!(matches!(bridge.next().await, Seen::Abort(..)));
+    }
+    let left = bridge.shutdown.drain(Duration::from_secs(30)).await;
+    assert_eq!(left.tasks, 0);
+    let metrics = bridge.metrics();
+    for outcome in ["cannot", "left"] {
+        let counted = format!(r#"outcome="{outcome}"}} 1"#);
+        assert!(metrics.contains(&counted), "{metrics}");
+    }
+}
+
+#[tokio::test]
 async fn a_caller_that_goes_away_leaves_nothing_behind() {
     let mut bridge = Bridge::start().await;
     let call =
@@ -284,15 +313,23 @@ async fn a_connector_that_accepted_an_abort_is_asked_again_when_all_is_settled()
     };
     let abort = Seen::Abort(operation, AbortTarget::Create);
     assert_eq!(bridge.next().await, abort);
-    while !bridge.metrics().contains(r#"outcome="accepted"} 1"#) {
-        tokio::task::yield_now().await;
-    }
-    assert!(bridge.seen.try_recv().is_err());
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(36)).await;
-    tokio::time::resume();
+    bridge.settles().await;
     assert_eq!(bridge.next().await, abort);
     assert_eq!(bridge.rest().await, []);
+}
+
+#[tokio::test]
+async fn a_connector_that_has_forgotten_what_it_accepted_is_counted_for_that() {
+    let mut bridge = Bridge::start().await;
+    let call = bridge.call("POST", "/a/forgetful/secrets", KEY, "").await;
+    assert_eq!(call.0, 504);
+    assert!(matches!(bridge.next().await, Seen::AddSecret(_)));
+    assert!(matches!(bridge.next().await, Seen::Abort(..)));
+    bridge.settles().await;
+    assert!(matches!(bridge.next().await, Seen::Abort(..)));
+    let left = bridge.shutdown.drain(Duration::from_secs(30)).await;
+    assert_eq!(left.tasks, 0);
+    assert!(bridge.metrics().contains(r#"outcome="cannot"} 1"#));
 }
 
 #[tokio::test]

@@ -213,7 +213,7 @@ async fn a_client_that_konnect_has_named_since_is_never_undone() {
     let (id, secret, operation) = delivered(&bridge).await;
     bridge.konnect().list(&id).await.listed(&id);
     let done = abort(&remote, operation, AbortTarget::Create).await;
-    assert_eq!(done, Abort::Cannot);
+    assert_eq!(done, Abort::Left);
     assert!(bridge.tokens().opens(&id, &secret).await);
 }
 
@@ -229,7 +229,7 @@ async fn a_client_with_a_registration_is_never_undone_not_even_by_another_replic
     let registration = event("add_registration", &id, &members);
     bridge.konnect().hook(&id, &registration).await.heard();
     let done = abort(&remote(replica.address), operation, AbortTarget::Create).await;
-    assert_eq!(done, Abort::Cannot);
+    assert_eq!(done, Abort::Left);
     assert!(bridge.tokens().opens(&id, &secret).await);
 }
 

@@ -1,5 +1,7 @@
 //! A connector that does what the client's name tells it, and tells what it was asked to undo.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use dcr_contract::model::{
     Abort, AbortTarget, AddedSecret, Adjustment, Call, ClientId, ClientSecret, ClientUpdate,
     ConnectorInfo, CreatedClient, Deadline, Deletion, Finding, ManagedClients, NewClient,
@@ -17,11 +19,20 @@ pub(super) enum Seen {
 }
 
 #[derive(Debug)]
-pub(super) struct Obedient(pub(super) UnboundedSender<Seen>);
+pub(super) struct Obedient {
+    seen: UnboundedSender<Seen>,
+    /// Whether it has accepted what it no longer knows of.
+    forgetful: AtomicBool,
+}
 
 impl Obedient {
+    pub(super) fn new(seen: UnboundedSender<Seen>) -> Self {
+        let forgetful = AtomicBool::new(false);
+        Self { seen, forgetful }
+    }
+
     fn saw(&self, seen: Seen) {
-        self.0.send(seen).unwrap();
+        self.seen.send(seen).unwrap();
     }
 }
 
@@ -29,7 +40,7 @@ impl Obedient {
 async fn obey(name: &str) -> Result<(), Fault> {
     match name {
         "silent" => std::future::pending().await,
-        "lost" => Err(Fault::new(FaultKind::TimedOut, "lost")),
+        "lost" | "cannot" | "left" | "forgetful" => Err(Fault::new(FaultKind::TimedOut, "lost")),
         "applied" => Err(Fault::internal("made, but not told").outcome(Outcome::Applied)),
         "limit" => Err(Fault::new(FaultKind::Limit, "full").saying("No more clients.")),
         _ => Ok(()),
@@ -168,12 +179,16 @@ impl Connector for Obedient {
         target: AbortTarget,
     ) -> Result<Abort, Fault> {
         self.saw(Seen::Abort(operation, target.clone()));
-        if let AbortTarget::AddSecret(id) = target
-            && id.as_str() == "silent"
-        {
-            obey("silent").await?;
+        let AbortTarget::AddSecret(id) = target else {
+            return Ok(Abort::Accepted);
+        };
+        match id.as_str() {
+            "silent" => std::future::pending().await,
+            "cannot" => Ok(Abort::Cannot),
+            "left" => Ok(Abort::Left),
+            "forgetful" if self.forgetful.swap(true, Ordering::Relaxed) => Ok(Abort::Cannot),
+            _ => Ok(Abort::Accepted),
         }
-        Ok(Abort::Accepted)
     }
 
     async fn list_managed_clients(&self, _: &Call, _: Page) -> Result<ManagedClients, Fault> {

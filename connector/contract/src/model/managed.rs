@@ -63,8 +63,10 @@ pub enum AbortTarget {
 pub enum Abort {
     /// What the operation made is gone.
     Undone,
-    /// Nothing was found yet; the connector looks again by itself.
+    /// Nothing was found yet, or it cannot be removed yet; the connector looks again by itself.
     Accepted,
-    /// The connector has no means to find it.
+    /// The connector has no means to find it: it may be there, and nobody knows of it.
     Cannot,
+    /// It is in use, or not the operation's, and is left alone.
+    Left,
 }

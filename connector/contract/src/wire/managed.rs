@@ -62,6 +62,7 @@ pub(crate) fn aborted_to_proto(abort: Abort) -> v1::AbortOperationResponse {
         Abort::Undone => v1::Abort::Undone,
         Abort::Accepted => v1::Abort::Accepted,
         Abort::Cannot => v1::Abort::Cannot,
+        Abort::Left => v1::Abort::Left,
     };
     v1::AbortOperationResponse {
         abort: abort.into(),
@@ -73,6 +74,7 @@ pub(crate) fn aborted_from_proto(answer: v1::AbortOperationResponse) -> Result<A
         v1::Abort::Undone => Ok(Abort::Undone),
         v1::Abort::Accepted => Ok(Abort::Accepted),
         v1::Abort::Cannot => Ok(Abort::Cannot),
+        v1::Abort::Left => Ok(Abort::Left),
         v1::Abort::Unspecified => Err(broken(
             "AbortOperation",
             "abort",

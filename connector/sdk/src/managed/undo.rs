@@ -95,7 +95,7 @@ impl<I: Idp> Shared<I> {
             }
             (_, Some(Known::Delivered)) => {
                 left_alone(operation);
-                return Ok(Abort::Cannot);
+                return Ok(Abort::Left);
             }
             (AbortTarget::Create, _) => Target::Client,
             (AbortTarget::AddSecret(client_id), Some(Known::Added(secret_id))) => {
@@ -116,7 +116,7 @@ impl<I: Idp> Shared<I> {
         if let Ok(_one_of_few) = self.undoing.try_acquire() {
             match self.try_undo(&undo, deadline).await {
                 Ok(Tried::Gone) => return Ok(Abort::Undone),
-                Ok(Tried::LeftAlone) => return Ok(Abort::Cannot),
+                Ok(Tried::LeftAlone) => return Ok(Abort::Left),
                 Ok(Tried::Nothing) => looks = Looks::Later,
                 Err(fault) => {
                     tracing::warn!(%operation, "what was aborted cannot be undone yet; trying again: {fault}");
