@@ -17,9 +17,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
-use crate::journal::now;
+use crate::passed::Log;
 use crate::plan::{ConnectorHop, Levels};
 
 type Body = BoxBody<Bytes, hyper::Error>;
@@ -36,16 +35,6 @@ pub(crate) struct Resent {
     pub(crate) conflicts: usize,
 }
 
-/// A connector has said that it sees to an operation's undoing, and the gateway has heard it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Accepted {
-    pub(crate) operation: Uuid,
-    /// Which connector.
-    pub(crate) by: usize,
-    /// Microseconds since 1970.
-    pub(crate) at: u64,
-}
-
 #[derive(Debug)]
 pub(crate) struct Balancer {
     replicas: Vec<SocketAddr>,
@@ -54,7 +43,7 @@ pub(crate) struct Balancer {
     seed: u64,
     levels: Levels,
     resent: Mutex<Resent>,
-    accepted: Mutex<Vec<Accepted>>,
+    pub(crate) log: Log,
     calm: AtomicBool,
 }
 
@@ -67,7 +56,7 @@ impl Balancer {
             seed,
             levels,
             resent: Mutex::default(),
-            accepted: Mutex::default(),
+            log: Log::default(),
             calm: AtomicBool::new(false),
         }
     }
@@ -79,11 +68,6 @@ impl Balancer {
     /// From now on nothing goes wrong.
     pub(crate) fn calm(&self) {
         self.calm.store(true, Ordering::SeqCst);
-    }
-
-    pub(crate) fn accepted(&self) -> Vec<Accepted> {
-        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        accepted.clone()
     }
 
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
@@ -149,35 +133,38 @@ impl Balancer {
             *request.headers_mut() = head.headers.clone();
             request
         };
-        let mut first = sender.clone();
+        // Asks the connector, and notes what it was asked and what it said.
+        let ask = async |mut sender: Sender| {
+            let number = self.log.asked(head.uri.path(), &body, replica);
+            let answer = whole(sender.send_request(request()).await?).await?;
+            self.log
+                .answered(number, &answer.grpc_status(), &answer.body);
+            Ok::<_, hyper::Error>((number, answer))
+        };
+        let hand_on = |(number, answer)| {
+            self.log.heard(number);
+            Ok(again(answer))
+        };
         match hop {
-            ConnectorHop::Whole => {
-                let answer = whole(first.send_request(request()).await?).await?;
-                if head.uri.path().ends_with("/AbortOperation") && answer.grpc_status() == "0" {
-                    self.note(replica, &body);
-                }
-                return Ok(again(answer));
-            }
+            ConnectorHop::Whole => return hand_on(ask(sender).await?),
             ConnectorHop::CutBefore => cut.notify_one(),
             ConnectorHop::CutAfter => {
-                let _ = whole(first.send_request(request()).await?).await;
+                let _ = ask(sender).await?;
                 cut.notify_one();
             }
             ConnectorHop::Swallowed => {}
             ConnectorHop::LostAnswer => {
-                let _ = whole(first.send_request(request()).await?).await;
+                let _ = ask(sender).await?;
             }
             ConnectorHop::Twice { second } => {
-                let mut other = sender;
-                let one = async { whole(first.send_request(request()).await?).await };
-                let two = async {
+                let later = async {
                     tokio::time::sleep(Duration::from_millis(2)).await;
-                    whole(other.send_request(request()).await?).await
+                    ask(sender.clone()).await
                 };
-                let (one, two) = tokio::join!(one, two);
+                let (one, two) = tokio::join!(ask(sender.clone()), later);
                 let (one, two) = (one?, two?);
-                self.count(&[&one, &two]);
-                return Ok(again(if second { two } else { one }));
+                self.count(&[&one.1, &two.1]);
+                return hand_on(if second { two } else { one });
             }
         }
         // Until the caller gives up.
@@ -202,16 +189,6 @@ impl Balancer {
         let never_twice = ["/CreateClient", "/RotateClientSecret", "/AddClientSecret"];
         let never_twice = never_twice.iter().any(|rpc| path.ends_with(rpc));
         ConnectorHop::draw(self.seed, self.levels, &key, never_twice)
-    }
-
-    fn note(&self, by: usize, abort: &[u8]) {
-        // The operation's id stands in the message as it is, as text.
-        let id = |text: &[u8]| Uuid::parse_str(std::str::from_utf8(text).ok()?).ok();
-        if let Some(operation) = abort.windows(36).find_map(id) {
-            let at = now();
-            let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-            accepted.push(Accepted { operation, by, at });
-        }
     }
 
     fn count(&self, answers: &[&Whole]) {

@@ -1,36 +1,32 @@
 //! What was seen from outside the bridge: the journal of the IdP, the times of the kills, what the line saw leave a
-//! gateway, and the aborts that connectors accepted. By it alone an orphan is excused.
+//! gateway, and what went by between gateways and connectors. By it alone an orphan is excused.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use uuid::Uuid;
 
-use crate::balancer::Accepted;
+use crate::history::Rotations;
 use crate::journal::{Call, Event, Line};
+use crate::known::Known;
 use crate::line::Lost;
+use crate::passed::{Passed, Rpc, Said};
 use crate::story::{Ending, Sent};
-use crate::world::{Kill, Who};
-
-/// How long after its last look a connector may still have been about to look again: `settle_after`, and the time that
-/// an undo may take (microseconds).
-const SETTLING: u64 = 65_000_000;
-/// How long after its call's end a gateway may still be at having it aborted (microseconds).
-const ABORTING: u64 = 10_000_000;
-/// How long clocks and signals may take to be seen (microseconds).
-const BLINK: u64 = 100_000;
+use crate::undoing::Undoing;
+use crate::world::{Drain, Kill, Who};
 
 /// What was seen from outside.
 pub(crate) struct Evidence<'a> {
     pub(crate) journal: &'a [Line],
     pub(crate) lost: &'a [Lost],
     pub(crate) kills: &'a [Kill],
-    pub(crate) accepted: &'a [Accepted],
+    pub(crate) drains: &'a [Drain],
+    pub(crate) passed: &'a [Passed],
     pub(crate) endings: &'a [Ending],
 }
 
 impl Evidence<'_> {
-    fn of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Line> {
+    /// What happened to a client at the IdP.
+    pub(crate) fn of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Line> {
         self.journal.iter().filter(move |line| match &line.event {
             Event::Arrived { client_id, .. }
             | Event::Committed { client_id, .. }
@@ -38,146 +34,84 @@ impl Evidence<'_> {
         })
     }
 
+    /// What connectors were asked about an operation, and said.
+    pub(crate) fn passed(&self, operation: Uuid, rpc: Rpc) -> impl Iterator<Item = &Passed> {
+        let of = move |passed: &&Passed| passed.operation == operation && passed.rpc == rpc;
+        self.passed.iter().filter(of)
+    }
+
+    /// The death of the process that was there at a time (microseconds since 1970).
+    pub(crate) fn death(&self, who: Who, at: u64) -> Option<&Kill> {
+        let of = |kill: &&Kill| kill.who == who && kill.to >= at;
+        self.kills.iter().filter(of).min_by_key(|kill| kill.to)
+    }
+
     /// The open window through which an orphan came, or its story when there is none.
     pub(crate) fn excuse(&self, id: &str, name: &str) -> Result<String, String> {
-        if let Some(lost) = self.lost.iter().find(|lost| lost.client_id == id) {
+        let lost = |lost: &&Lost| lost.client_id == id && !lost.knowingly;
+        if let Some(lost) = self.lost.iter().find(lost) {
             return Ok(format!("Konnect lost our 201 ({})", lost.why));
         }
-        let mut answered = None;
-        let mut knew = BTreeMap::new();
-        for line in self.of(id) {
-            match &line.event {
-                Event::Answered {
-                    call: Call::Create,
-                    status: 201,
-                    ..
-                } => answered = Some(line.at),
-                Event::Arrived { .. } => {
-                    knew.extend(connector(line).map(|number| (number, line.at)));
-                }
-                Event::Answered { .. } | Event::Committed { .. } => {}
-            }
-        }
+        let operation = id.strip_prefix("dcr-").and_then(|id| id.parse().ok());
         let create = self
             .endings
             .iter()
             .find(|ending| ending.name == name)
             .and_then(|ending| ending.sent.iter().find(|sent| sent.what == "create"));
-        let Some(create) = create else {
-            return Err(format!("{id} was never asked for"));
+        let made = self.of(id).find(|line| is_commit(line, Call::Create));
+        let window = match (operation, create, made) {
+            (Some(operation), Some(sent), Some(made)) => {
+                Undoing::new(self, operation, id, made, sent).window()
+            }
+            _ => Err("it was never asked for".to_owned()),
         };
-        // What the IdP answered only after the gateway's death, or never, is the connector's to undo.
-        let had_it = |kill: &Kill| answered.is_some_and(|at| at <= kill.to + BLINK);
-        let died = self.gateway_killed(&[create], 0);
-        if died.into_iter().any(had_it) {
-            return Ok("gateway killed between answer and socket".to_owned());
-        }
-        let operation = id.strip_prefix("dcr-").and_then(|id| id.parse().ok());
-        if let Some(window) = self.all_who_knew_died(operation, knew, &[create]) {
-            return Ok(window.to_owned());
-        }
-        let died = self.gateway_killed(&[create], ABORTING);
-        if !self.is_accepted(operation) && died.into_iter().any(had_it) {
-            return Ok("gateway killed before its abort was accepted".to_owned());
-        }
-        Err(self.story(id, name))
-    }
-
-    /// The kills of a gateway while it answered one of these, or so long afterwards (microseconds).
-    fn gateway_killed(&self, sent: &[&Sent], afterwards: u64) -> Vec<&Kill> {
-        let during = |kill: &Kill, sent: &Sent| {
-            let soon = kill.to >= sent.from && kill.from <= sent.to + afterwards + BLINK;
-            kill.who == Who::Gateway(sent.gateway) && soon
-        };
-        let kills = self.kills.iter();
-        kills
-            .filter(|kill| sent.iter().any(|sent| during(kill, sent)))
-            .collect()
-    }
-
-    fn is_accepted(&self, operation: Option<Uuid>) -> bool {
-        let is = |accepted: &Accepted| Some(accepted.operation) == operation;
-        self.accepted.iter().any(is)
-    }
-
-    /// Whether everybody is dead who had to undo an operation: the connectors that worked on it or accepted its abort,
-    /// soon after they did, and its gateway, unless a connector had taken it from it.
-    fn all_who_knew_died(
-        &self,
-        operation: Option<Uuid>,
-        mut knew: BTreeMap<usize, u64>,
-        sent: &[&Sent],
-    ) -> Option<&'static str> {
-        let accepted = |a: &&Accepted| Some(a.operation) == operation;
-        let accepted: Vec<_> = self.accepted.iter().filter(accepted).collect();
-        for abort in &accepted {
-            let at = knew.entry(abort.by).or_default();
-            *at = abort.at.max(*at);
-        }
-        let died = |(number, at): (&usize, &u64)| {
-            let who = Who::Connector(*number);
-            let soon = |kill: &&Kill| kill.to + BLINK >= *at && kill.from <= at + SETTLING;
-            self.kills.iter().filter(soon).any(|kill| kill.who == who)
-        };
-        let all_connectors = !knew.is_empty() && knew.iter().all(died);
-        let gateway = !self.gateway_killed(sent, ABORTING).is_empty();
-        match (all_connectors, accepted.is_empty(), gateway) {
-            (true, false, _) => Some("connector killed with an undoing still to do"),
-            (true, true, true) => Some("connector killed after the commit, and its gateway too"),
-            _ => None,
-        }
+        let why = |why| format!("{why}\n{}", self.story(id, name));
+        window.map(str::to_owned).map_err(why)
     }
 
     /// Why a client of Konnect's has a secret that Konnect does not know.
     pub(crate) fn excuse_secret(
         &self,
-        id: &str,
+        known: &Known,
         secret_id: &str,
         sent: &[Sent],
+        rotations: &Rotations<'_>,
     ) -> Result<String, String> {
-        let lost = |lost: &&Lost| lost.secret_id.as_deref() == Some(secret_id);
+        let id = known.id.as_str();
+        let lost = |lost: &&Lost| lost.secret_id.as_deref() == Some(secret_id) && !lost.knowingly;
         if let Some(lost) = self.lost.iter().find(lost) {
             return Ok(format!("Konnect lost our answer ({})", lost.why));
         }
-        let made_by = self.of(id).find_map(|line| match &line.event {
+        let made = self.of(id).find_map(|line| match &line.event {
             Event::Committed {
                 call,
                 client: Some(client),
                 ..
             } => {
                 let secret = client.secrets.iter().find(|s| s.secret_id == secret_id)?;
-                Some((line.at, *call, secret.label.as_deref()))
+                Some((line, *call, secret.label.as_deref()))
             }
             _ => None,
         });
-        let Some((at, call, label)) = made_by else {
-            return Err("made by nobody".to_owned());
-        };
-        if call == Call::Rotate {
-            return Ok("a rotation that Konnect did not hear of; another one heals it".to_owned());
-        }
-        let mut knew = BTreeMap::new();
-        for line in self.of(id).filter(|line| line.at <= at) {
-            if let Event::Arrived {
-                call: Call::Add, ..
-            } = &line.event
-            {
-                knew = connector(line)
-                    .map(|number| (number, line.at))
-                    .into_iter()
-                    .collect();
+        match made {
+            Some((made, Call::Rotate, _)) if rotations.is_unheard_of(made) => {
+                Ok("a rotation that Konnect did not hear of; another one heals it".to_owned())
             }
-        }
-        let adds: Vec<_> = sent.iter().filter(|sent| sent.what == "add").collect();
-        let operation = label.and_then(|label| label.parse().ok());
-        let window = self.all_who_knew_died(operation, knew, &adds);
-        // It was answered, and the gateway died with the answer.
-        let died = self.gateway_killed(&adds, ABORTING);
-        let with_it = !self.is_accepted(operation) && died.iter().any(|kill| at <= kill.to + BLINK);
-        match window {
-            Some(window) => Ok(window.to_owned()),
-            None if with_it => Ok("gateway killed before its abort was accepted".to_owned()),
-            None => Err(format!("{call:?}")),
+            Some((made, Call::Add, Some(label))) => {
+                let operation: Uuid = label.parse().map_err(|_| "a strange label".to_owned())?;
+                let born = born(operation);
+                // The last one that was sent before.
+                let add = sent.iter().filter(|sent| {
+                    sent.what == "add" && sent.from <= born + ROUNDED && !sent.is_refused()
+                });
+                let Some(add) = add.max_by_key(|sent| sent.from) else {
+                    return Err("an added secret that was never asked for".to_owned());
+                };
+                let window = Undoing::new(self, operation, id, made, add).window();
+                window.map(str::to_owned)
+            }
+            Some((_, call, _)) => Err(format!("made by {call:?}")),
+            None => Err("made by nobody".to_owned()),
         }
     }
 
@@ -190,42 +124,84 @@ impl Evidence<'_> {
             format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
         };
         let mut lines: Vec<(u64, String)> = Vec::new();
+        let mut operations: Vec<Uuid> = Vec::new();
+        operations.extend(
+            id.strip_prefix("dcr-")
+                .and_then(|id| id.parse::<Uuid>().ok()),
+        );
         for line in self.of(id) {
             let text = match &line.event {
                 Event::Arrived { call, mishap, .. } => {
                     format!("{call:?} arrives, {}", mishap.as_deref().unwrap_or("-"))
                 }
-                Event::Committed { call, .. } => format!("{call:?} is done"),
+                Event::Committed { call, client, .. } => {
+                    let secrets = client.iter().flat_map(|client| &client.secrets);
+                    let labels =
+                        secrets.filter_map(|secret| secret.label.as_deref()?.parse::<Uuid>().ok());
+                    operations.extend(labels);
+                    format!("{call:?} is done")
+                }
                 Event::Answered { call, status, .. } => format!("{call:?} is answered {status}"),
             };
             lines.push((line.at, format!("{}: {text}", line.by)));
         }
-        for sent in self
-            .endings
-            .iter()
-            .filter(|e| e.name == name)
-            .flat_map(|e| &e.sent)
-        {
+        let endings = self.endings.iter().filter(|ending| ending.name == name);
+        for sent in endings.flat_map(|ending| &ending.sent) {
             let who = format!("Konnect: {} by gateway {}", sent.what, sent.gateway);
-            lines.push((sent.from, format!("{who} begins")));
+            lines.push((sent.from, format!("{who} begins, {:?}", sent.hop)));
             lines.push((sent.to, format!("{who} ends: {}", sent.heard())));
         }
-        let first = lines.iter().map(|(at, _)| *at).min().unwrap_or(0);
-        let last = lines.iter().map(|(at, _)| *at).max().unwrap_or(0);
-        for kill in self.kills {
-            if kill.to >= first && kill.from <= last + SETTLING {
-                lines.push((kill.from, format!("{:?} is killed", kill.who)));
+        let ours = |passed: &&Passed| operations.contains(&passed.operation);
+        for passed in self.passed.iter().filter(ours) {
+            let Passed { rpc, by, heard, .. } = passed;
+            let what = format!("connector-{by}: {rpc:?} {}", passed.operation);
+            lines.push((passed.from, format!("{what} is asked")));
+            if let Some((at, said)) = &passed.answer {
+                lines.push((*at, format!("{what}: {said:?}, heard: {heard}")));
             }
         }
+        let first = lines.iter().map(|(at, _)| *at).min().unwrap_or(0);
+        let kills = self.kills.iter().filter(|kill| kill.to >= first);
+        lines.extend(kills.map(|kill| (kill.from, format!("{:?} is killed", kill.who))));
+        let drains = self.drains.iter().filter(|drain| drain.from >= first);
+        lines.extend(drains.map(|drain| (drain.from, format!("{:?} is to end", drain.who))));
         lines.sort();
         for (at, text) in lines {
             let _ = write!(story, "\n    {} {text}", seconds(at));
         }
         story
     }
+
+    /// How many operations a gateway had to ask about a second time before they were undone.
+    pub(crate) fn undone_later(&self) -> usize {
+        let accepted =
+            |passed: &&Passed| matches!(passed.answer, Some((_, Said::Accepted))) && passed.heard;
+        let undone = |first: &&Passed| {
+            self.passed(first.operation, Rpc::Abort).any(|second| {
+                let said = second.answer.as_ref().map(|(_, said)| said);
+                second.from > first.from && matches!(said, Some(Said::Settled("ABORT_UNDONE")))
+            })
+        };
+        self.passed.iter().filter(accepted).filter(undone).count()
+    }
+}
+
+/// When an operation was born, by its id (microseconds since 1970).
+pub(crate) fn born(operation: Uuid) -> u64 {
+    let (seconds, nanos) = operation
+        .get_timestamp()
+        .map_or((0, 0), |time| time.to_unix());
+    seconds * 1_000_000 + u64::from(nanos / 1_000)
+}
+
+/// What the time in an operation's id leaves out (microseconds).
+pub(crate) const ROUNDED: u64 = 1_000;
+
+pub(crate) fn is_commit(line: &Line, wanted: Call) -> bool {
+    matches!(&line.event, Event::Committed { call, .. } if *call == wanted)
 }
 
 /// The number of the connector that a request came from.
-fn connector(line: &Line) -> Option<usize> {
+pub(crate) fn connector(line: &Line) -> Option<usize> {
     line.by.strip_prefix("connector-")?.parse().ok()
 }

@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::journal::now;
+
+/// How long after it was sent a rotation may still be made: its way to the IdP, and the longest that one is late
+/// (microseconds).
+pub(crate) const LATE: u64 = 30_000_000;
+
 /// What must be true of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
@@ -30,11 +36,24 @@ pub(crate) struct Known {
     /// The registered entities; nothing when an answer was lost.
     pub(crate) registered: Option<BTreeMap<String, &'static str>>,
     pub(crate) delete: Life,
-    /// Whether a rotation may still be made: it would end every secret.
-    pub(crate) rotation_open: bool,
+    /// Until when a rotation may still be made that Konnect did not hear of: it would end every secret (microseconds
+    /// since 1970).
+    pub(crate) rotation_open: Option<u64>,
 }
 
 impl Known {
+    /// A client that was just delivered.
+    pub(crate) fn new(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            secrets: Vec::new(),
+            descriptions: vec![String::new()],
+            registered: Some(BTreeMap::new()),
+            delete: Life::Lives,
+            rotation_open: None,
+        }
+    }
+
     pub(crate) fn rotated(&mut self) {
         for secret in &mut self.secrets {
             secret.life = Life::Dead;
@@ -42,7 +61,7 @@ impl Known {
     }
 
     pub(crate) fn maybe_rotated(&mut self) {
-        self.rotation_open = true;
+        self.rotation_open = Some(now() + LATE);
         for secret in &mut self.secrets {
             if secret.life == Life::Lives {
                 secret.life = Life::Open;
@@ -52,10 +71,11 @@ impl Known {
 
     pub(crate) fn got(&mut self, answer: &Value) {
         let text = |member: &str| answer.get(member).and_then(Value::as_str);
+        let may_be_rotated = self.rotation_open.is_some_and(|until| now() < until);
         self.secrets.push(Secret {
             id: text("secret_id").map(str::to_owned),
             value: text("client_secret").unwrap_or_default().to_owned(),
-            life: if self.rotation_open {
+            life: if may_be_rotated {
                 Life::Open
             } else {
                 Life::Lives

@@ -20,12 +20,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the line listens for what a gateway still says when Konnect has gone.
 const LINGER: Duration = Duration::from_secs(15);
 
+/// How soon a gateway is told that Konnect has gone: what it says within this may have been on its way.
+const TOLD: Duration = Duration::from_millis(100);
+
 /// A client or secret in an answer that left a gateway whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lost {
     pub(crate) client_id: String,
     pub(crate) secret_id: Option<String>,
     pub(crate) why: &'static str,
+    /// Whether the gateway knew that nobody would hear it.
+    pub(crate) knowingly: bool,
 }
 
 /// What Konnect hears.
@@ -82,8 +87,8 @@ impl Line {
         let mut read = Vec::new();
         match timeout_at(deadline, whole(&mut stream, &mut read)).await {
             Ok(Some(answer)) => match hop {
-                KonnectHop::LostAnswer => self.lose(&answer, "the line lost it"),
-                KonnectHop::HalfAnAnswer => self.lose(&answer, "the line lost half of it"),
+                KonnectHop::LostAnswer => self.lose(&answer, "the line lost it", false),
+                KonnectHop::HalfAnAnswer => self.lose(&answer, "the line lost half of it", false),
                 _ => return Heard::Answer(answer),
             },
             Ok(None) => {}
@@ -97,9 +102,10 @@ impl Line {
         let line = self.clone();
         self.tasks.spawn(async move {
             let _ = stream.shutdown().await;
-            let end = Instant::now() + LINGER;
-            if let Ok(Some(answer)) = timeout_at(end, whole(&mut stream, &mut read)).await {
-                line.lose(&answer, "Konnect had gone");
+            let gone = Instant::now();
+            let answer = timeout_at(gone + LINGER, whole(&mut stream, &mut read)).await;
+            if let Ok(Some(answer)) = answer {
+                line.lose(&answer, "Konnect had gone", gone.elapsed() > TOLD);
             }
         });
     }
@@ -116,13 +122,13 @@ impl Line {
                 let end = Instant::now() + LINGER;
                 let mut read = Vec::new();
                 if let Ok(Some(answer)) = timeout_at(end, whole(&mut stream, &mut read)).await {
-                    line.lose(&answer, "the line had sent the request again");
+                    line.lose(&answer, "the line had sent the request again", false);
                 }
             }
         });
     }
 
-    fn lose(&self, answer: &Answer, why: &'static str) {
+    fn lose(&self, answer: &Answer, why: &'static str, knowingly: bool) {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let text = |member| body.get(member).and_then(Value::as_str).map(str::to_owned);
         if let Some(client_id) = text("client_id") {
@@ -130,6 +136,7 @@ impl Line {
                 client_id,
                 secret_id: text("secret_id"),
                 why,
+                knowingly,
             };
             self.lock().push(lost);
         }

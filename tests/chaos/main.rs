@@ -10,20 +10,25 @@
     reason = "a harness fails by a panic"
 )]
 
+mod aftermath;
+mod answers;
 mod balancer;
 mod evidence;
 mod foreign;
+mod history;
 #[path = "idp/journal.rs"]
 mod journal;
 mod keys;
 mod known;
 mod line;
+mod passed;
 mod plan;
+mod protections;
 mod story;
+mod undoing;
 mod verdict;
 mod world;
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -32,25 +37,21 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use dcr_tests::Planted;
-use dcr_tests::token::{Method, TokenEndpoint};
 use fastrand::Rng;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::evidence::Evidence;
-use crate::known::Life;
 use crate::line::Line;
 use crate::plan::{Levels, Story};
-use crate::story::{Ending, rotate_again, tell};
-use crate::verdict::Verdict;
+use crate::protections::{CONNECTOR_HOP, KILL_EVERY, KONNECT_HOP, Protection};
+use crate::story::{Ending, tell};
+use crate::verdict::{TWICE, Verdict};
 use crate::world::{Options, Who, World};
-
-/// Longer than a gateway waits for its aborts, and than a connector waits for its undoing.
-const DRAIN: Duration = Duration::from_secs(110);
 
 /// Runs the chaos suite and prints what it counted; exit code 1 when there was harm.
 #[derive(Debug, Parser)]
+#[command(after_help = protections::table())]
 struct Arguments {
     /// How many requests Konnect sends.
     #[arg(long, default_value_t = 10_000)]
@@ -64,29 +65,58 @@ struct Arguments {
     /// How many in a hundred requests go wrong at the IdP.
     #[arg(long, default_value_t = 12)]
     mishaps: u32,
-    /// How many in a hundred go wrong between Konnect and the gateways.
-    #[arg(long, default_value_t = 10)]
-    konnect_hop: u32,
-    /// How many in a hundred go wrong between gateways and connectors.
-    #[arg(long, default_value_t = 2)]
-    connector_hop: u32,
-    /// How many milliseconds there are between two kills, on the average.
-    #[arg(long, default_value_t = 2_000)]
-    kill_every: u64,
+    /// How many in a hundred go wrong between Konnect and the gateways; default 10.
+    #[arg(long)]
+    konnect_hop: Option<u32>,
+    /// How many in a hundred go wrong between gateways and connectors; default 2.
+    #[arg(long)]
+    connector_hop: Option<u32>,
+    /// How many milliseconds there are between two kills, on the average; default 2000.
+    #[arg(long)]
+    kill_every: Option<u64>,
     /// Kill gateways alone.
     #[arg(long)]
     kill_gateways: bool,
     /// Kill nothing.
     #[arg(long)]
     no_kills: bool,
-    /// Switch a protection off; exit code 0 when the harm is seen. With --no-kills: guard, settle-look, client-lock,
-    /// mark-check, and only-once (which wants --connector-hop 20). With --kill-gateways --kill-every 700, since the guard
-    /// covers for them while it lives: detached, armed-undo, own-undo.
-    #[arg(long)]
+    /// Switch a protection off; exit code 0 when the harm that it prevents is seen. See below.
+    #[arg(long, value_parser = protections::parse)]
     without: Option<String>,
     /// Keep what the processes printed, the journal, and the orphans that are excused, in this folder. It holds secrets.
     #[arg(long)]
     keep: Option<std::path::PathBuf>,
+}
+
+impl Arguments {
+    fn off(&self) -> Option<&'static Protection> {
+        self.without.as_deref().and_then(protections::of)
+    }
+
+    fn levels(&self) -> Levels {
+        let off = self.off();
+        let konnect = off.map_or(KONNECT_HOP, |off| off.konnect_hop);
+        let connector = off.map_or(CONNECTOR_HOP, |off| off.connector_hop);
+        Levels {
+            konnect: self.konnect_hop.unwrap_or(konnect),
+            connector: self.connector_hop.unwrap_or(connector),
+        }
+    }
+
+    /// What is killed, if anything is.
+    fn kills(&self, seed: u64) -> Option<KillPlan> {
+        let off = self.off();
+        let asked = self.kill_gateways || self.kill_every.is_some();
+        let chosen = off.and_then(|off| off.kill_gateways_every);
+        if self.no_kills || off.is_some() && chosen.is_none() && !asked {
+            return None;
+        }
+        Some(KillPlan {
+            rng: Rng::with_seed(seed),
+            every: self.kill_every.or(chosen).unwrap_or(KILL_EVERY),
+            gateways: self.kill_gateways || chosen.is_some(),
+        })
+    }
 }
 
 #[tokio::main]
@@ -94,10 +124,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     say(&format!("seed {seed}\n"));
-    let levels = Levels {
-        konnect: arguments.konnect_hop,
-        connector: arguments.connector_hop,
-    };
+    let levels = arguments.levels();
     let options = Options {
         seed,
         mishaps: arguments.mishaps,
@@ -110,56 +137,70 @@ async fn main() -> ExitCode {
     let endings = live(&arguments, seed, levels, &world, &line).await;
     let lived = began.elapsed();
     let lost = line.lost().await;
-    settle(&world).await;
+    aftermath::settle(&world).await;
     let settled = began.elapsed();
 
     let journal = journal::read(&world.journal()).expect("the journal can be read");
-    let (kills, accepted) = (world.kills(), world.accepted());
+    let (kills, drains, passed) = (world.kills(), world.drains(), world.passed());
     let evidence = Evidence {
         journal: &journal,
         lost: &lost,
         kills: &kills,
-        accepted: &accepted,
+        drains: &drains,
+        passed: &passed,
         endings: &endings,
     };
     let mut verdict = Verdict::of(&evidence);
-    tokens(&world, &endings, &mut verdict).await;
-    heal(&world, &endings, &mut verdict).await;
-    secrecy(&world, &mut verdict);
+    aftermath::tokens(&world, &mut verdict).await;
+    aftermath::heal(&world, &endings, &mut verdict).await;
+    aftermath::secrecy(&world, &mut verdict);
+    answers::ends(&world.kills(), &world.drains(), &mut verdict);
     for resent in world.resent() {
         verdict.add("requests sent twice to a connector", resent.count);
         verdict.add("  refused as repeated", resent.conflicts);
         if resent.succeeded_twice > 0 {
             let many = format!("{} times", resent.succeeded_twice);
-            verdict.harm("a request sent twice succeeded twice", &many);
+            verdict.harm(TWICE, &many);
         }
     }
     verdict.add(
         "times Konnect went over to another key",
         world.keys_rotated(),
     );
-    for kill in &kills {
-        verdict.add(&format!("kills of {:?}", kill.who), 1);
-    }
     if let Some(folder) = &arguments.keep {
         keep(&world, &verdict, folder);
     }
     for (what, count) in &verdict.counts {
         say(&format!("{count:>7}  {what}\n"));
     }
-    for harm in verdict.harm.iter().take(20) {
-        say(&format!("\n{harm}\n"));
+    for (what, detail) in verdict.harm.iter().take(20) {
+        say(&format!("\n{what}: {detail}\n"));
     }
-    let harm = verdict.harm.len();
     say(&format!(
-        "\nseed {seed}: {harm} harms; {:.0} s of chaos, {:.0} s of settling\n",
+        "\nseed {seed}: {} harms; {:.0} s of chaos, {:.0} s of settling\n",
+        verdict.harm.len(),
         lived.as_secs_f64(),
         settled.saturating_sub(lived).as_secs_f64()
     ));
-    match &arguments.without {
-        None if harm == 0 => ExitCode::SUCCESS,
-        Some(_) if harm > 0 => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+    passes(arguments.off(), &verdict)
+}
+
+/// Without a protection its own harm has to be seen, with all of them none.
+fn passes(off: Option<&Protection>, verdict: &Verdict) -> ExitCode {
+    let passes = match off {
+        None => verdict.harm.is_empty(),
+        Some(off) => {
+            let is_its_own = |(what, _): &&(&'static str, String)| off.harm.contains(what);
+            let own = verdict.harm.iter().filter(is_its_own).count();
+            let (name, harm) = (off.name, off.harm.join(", or "));
+            say(&format!("without {name}: {own} times {harm}\n"));
+            own > 0
+        }
+    };
+    if passes {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 
@@ -171,14 +212,11 @@ async fn live(
     world: &Arc<World>,
     line: &Line,
 ) -> Vec<Ending> {
-    let over = Arc::new(AtomicBool::new(arguments.no_kills));
+    let over = Arc::new(AtomicBool::new(false));
     let mut killer = JoinSet::new();
-    let plan = KillPlan {
-        rng: Rng::with_seed(seed),
-        every: arguments.kill_every,
-        gateways: arguments.kill_gateways,
-    };
-    killer.spawn(kill(plan, Arc::clone(world), Arc::clone(&over)));
+    if let Some(plan) = arguments.kills(seed) {
+        killer.spawn(kill(plan, Arc::clone(world), Arc::clone(&over)));
+    }
     let count = Arc::new(AtomicUsize::new(0));
     let mut stories = JoinSet::new();
     let mut endings = Vec::new();
@@ -196,7 +234,9 @@ async fn live(
         }
     }
     over.store(true, Ordering::SeqCst);
-    while killer.join_next().await.is_some() {}
+    while let Some(killed) = killer.join_next().await {
+        killed.expect("what was killed could be started again");
+    }
     endings
 }
 
@@ -225,84 +265,6 @@ async fn kill(mut plan: KillPlan, world: Arc<World>, over: Arc<AtomicBool>) {
         }
         if !over.load(Ordering::SeqCst) {
             world.kill(who, pause).await;
-        }
-    }
-}
-
-/// Lets the gateways abort and the connectors undo all that they know of: a drain ends when that is done.
-async fn settle(world: &World) {
-    tokio::join!(
-        world.drain(Who::Gateway(0), DRAIN),
-        world.drain(Who::Gateway(1), DRAIN)
-    );
-    tokio::join!(
-        world.drain(Who::Connector(0), DRAIN),
-        world.drain(Who::Connector(1), DRAIN)
-    );
-    world.calm().await;
-}
-
-/// Every secret that has to live still opens a token.
-async fn tokens(world: &World, endings: &[Ending], verdict: &mut Verdict) {
-    let endpoint = TokenEndpoint::new(&world.token_url());
-    for known in endings.iter().filter_map(|ending| ending.known.as_ref()) {
-        for secret in &known.secrets {
-            if known.delete == Life::Lives && secret.life == Life::Lives {
-                let answer = endpoint
-                    .ask(Method::Post, &known.id, &secret.value, None)
-                    .await;
-                if answer.status != 200 {
-                    verdict.harm("a delivered secret opens nothing", &known.id);
-                }
-            }
-        }
-    }
-}
-
-/// A rotation heals what another one that was lost has left: it succeeds, and one secret lives.
-async fn heal(world: &World, endings: &[Ending], verdict: &mut Verdict) {
-    world.resume().await;
-    let mut healed = HashMap::new();
-    for ending in endings {
-        let known = ending.known.as_ref();
-        let Some(known) = known.filter(|k| k.rotation_open && k.delete == Life::Lives) else {
-            continue;
-        };
-        match rotate_again(world, ending.alone, &known.id).await {
-            Some(secret) => drop(healed.insert(known.id.as_str(), secret)),
-            None => verdict.harm("a lost rotation is not healed by another", &known.id),
-        }
-    }
-    let journal = journal::read(&world.journal()).expect("the journal can be read");
-    let table = verdict::table(&journal);
-    for (id, secret) in healed {
-        verdict.add("lost rotations healed by another", 1);
-        let alive = table.get(id).map(|client| client.secrets.as_slice());
-        if !matches!(alive, Some([one]) if one.client_secret == secret) {
-            verdict.harm("not one secret after a rotation", id);
-        }
-    }
-    for who in [
-        Who::Gateway(0),
-        Who::Gateway(1),
-        Who::Connector(0),
-        Who::Connector(1),
-    ] {
-        world.drain(who, DRAIN).await;
-    }
-}
-
-/// No process has printed a secret: all of them begin alike.
-fn secrecy(world: &World, verdict: &mut Verdict) {
-    let planted = Planted::new();
-    planted.plant("a client secret or access token", journal::SECRET);
-    for secret in world.secrets() {
-        planted.plant("a key or a credential", &secret);
-    }
-    for (who, printed) in world.printed() {
-        verdict.add("bytes printed by the bridge", printed.len());
-        for found in planted.found_in(&printed) {
-            verdict.harm(&format!("{who:?} printed a secret"), &found);
         }
     }
 }

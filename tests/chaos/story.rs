@@ -19,7 +19,10 @@ use crate::world::{PROVIDERS, World};
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
     pub(crate) what: &'static str,
+    /// Below the provider's.
+    pub(crate) path: String,
     pub(crate) gateway: usize,
+    pub(crate) hop: KonnectHop,
     /// Microseconds since 1970.
     pub(crate) from: u64,
     pub(crate) to: u64,
@@ -28,6 +31,17 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
+    /// Whether Konnect was told that it was done.
+    pub(crate) fn is_done(&self) -> bool {
+        self.status
+            .is_some_and(|status| (200..=299).contains(&status))
+    }
+
+    /// Whether Konnect was promised that nothing was done.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.status.is_some_and(refuses)
+    }
+
     /// What Konnect heard, for a table.
     pub(crate) fn heard(&self) -> String {
         match self.status {
@@ -88,14 +102,7 @@ pub(crate) async fn tell(
     let mut known = None;
     if let Told::Done(client) = created {
         let id = client.get("client_id").and_then(Value::as_str);
-        let mut new = Known {
-            id: id.unwrap_or_default().to_owned(),
-            secrets: Vec::new(),
-            descriptions: vec![String::new()],
-            registered: Some(BTreeMap::new()),
-            delete: Life::Lives,
-            rotation_open: false,
-        };
+        let mut new = Known::new(id.unwrap_or_default());
         new.got(&client);
         for (number, (step, first, second)) in story.steps.iter().enumerate() {
             // So that the last lives do not go on for a minute.
@@ -348,7 +355,9 @@ impl Teller<'_> {
         };
         let sent = Sent {
             what,
+            path: path.to_owned(),
             gateway,
+            hop,
             from,
             to,
             status,
@@ -360,12 +369,17 @@ impl Teller<'_> {
     }
 }
 
-/// What an answer says about what was done: 500 and 504 leave it open, and so does 409, where the bridge's own request
-/// may have arrived twice. Every other refusal promises that nothing was.
+/// What an answer says about what was done.
 fn told(answer: &Answer) -> Told {
     match answer.status.as_u16() {
         200..=299 => Told::Done(serde_json::from_slice(&answer.body).unwrap_or_default()),
-        409 | 500 | 504 => Told::Open,
-        _ => Told::NotDone,
+        status if refuses(status) => Told::NotDone,
+        _ => Told::Open,
     }
+}
+
+/// Whether an answer promises that nothing was done: 500 and 504 leave it open, and so does 409, where the bridge's own
+/// request may have arrived twice. Every other refusal does, and 0 says that no gateway took the request.
+fn refuses(status: u16) -> bool {
+    !matches!(status, 200..=299 | 409 | 500 | 504)
 }

@@ -1,20 +1,30 @@
-//! What was left behind: the IdP's table against what Konnect heard. Nothing of the bridge is asked.
+//! What was left behind: the IdP's table and journal against what Konnect heard. Nothing of the bridge is asked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use crate::answers;
 use crate::evidence::Evidence;
-use crate::foreign::STRANGER;
+use crate::history::{Rotations, foreign, vanished};
 use crate::journal::{Client, Event, Line};
 use crate::known::{Known, Life, Secret};
 use crate::story::Ending;
+
+/// Kinds of harm that a protection prevents.
+pub(crate) const ORPHAN: &str = "an orphan that nothing excuses";
+pub(crate) const FOREIGN: &str = "a foreign client was changed";
+pub(crate) const TWICE: &str = "a request sent twice succeeded twice";
+pub(crate) const LOST_UPDATE: &str = "an update is lost or was never asked for";
+pub(crate) const LOST_REGISTRATION: &str = "a registration is lost";
 
 /// What was counted, and what may not be.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) counts: BTreeMap<String, usize>,
-    pub(crate) harm: Vec<String>,
+    pub(crate) harm: Vec<(&'static str, String)>,
     /// The orphans that came through open windows, with all that is known of each.
     pub(crate) excused: Vec<String>,
+    /// Delivered secrets that are in the IdP's table, with their clients.
+    pub(crate) alive: Vec<(String, String)>,
 }
 
 impl Verdict {
@@ -26,55 +36,37 @@ impl Verdict {
         *self.counts.entry(what.to_owned()).or_default() += count;
     }
 
-    pub(crate) fn harm(&mut self, what: &str, detail: &str) {
+    pub(crate) fn harm(&mut self, what: &'static str, detail: &str) {
         self.count(&format!("HARM: {what}"));
-        self.harm.push(format!("{what}: {detail}"));
+        self.harm.push((what, detail.to_owned()));
     }
 
     pub(crate) fn of(evidence: &Evidence<'_>) -> Self {
         let mut verdict = Self::default();
-        let table = table(evidence.journal);
-        let foreign: BTreeMap<&str, &Client> = evidence
-            .journal
-            .iter()
-            .filter(|line| line.by == STRANGER)
-            .filter_map(|line| match &line.event {
-                Event::Committed {
-                    client_id, client, ..
-                } => Some((client_id.as_str(), client.as_deref()?)),
-                _ => None,
-            })
-            .collect();
-        for (id, before) in &foreign {
-            verdict.count("foreign clients");
-            if table.get(id) != Some(before) {
-                verdict.harm("a foreign client was changed", id);
-            }
+        let (foreign, changed) = foreign(evidence.journal);
+        verdict.add("foreign clients", foreign.len());
+        for what in changed {
+            verdict.harm(FOREIGN, &what);
         }
+        answers::judge(evidence, &mut verdict);
+        let table = table(evidence.journal);
         let mut delivered = HashSet::new();
         for ending in evidence.endings {
             for wrong in &ending.wrong {
-                verdict.harm("an answer that may not be", wrong);
+                verdict.harm("an answer that is not true", wrong);
             }
             for sent in &ending.sent {
-                if sent.status == Some(401) {
-                    verdict.harm("a good key was refused", &ending.name);
-                }
                 verdict.count(&format!("{} {}", sent.what, sent.heard()));
             }
             if let Some(known) = &ending.known {
                 delivered.insert(known.id.as_str());
-                verdict.delivered(
-                    ending,
-                    known,
-                    table.get(known.id.as_str()).copied(),
-                    evidence,
-                );
+                let client = table.get(known.id.as_str()).copied();
+                verdict.delivered(ending, known, client, evidence);
             }
         }
         let orphans: BTreeSet<_> = table
             .keys()
-            .filter(|id| !delivered.contains(**id) && !foreign.contains_key(**id))
+            .filter(|id| !delivered.contains(**id) && !foreign.contains(**id))
             .collect();
         for id in orphans {
             match evidence.excuse(id, &table[id].name) {
@@ -83,9 +75,13 @@ impl Verdict {
                     let story = evidence.story(id, &table[id].name);
                     verdict.excused.push(format!("{window}: {story}"));
                 }
-                Err(story) => verdict.harm("an orphan that nothing excuses", &story),
+                Err(story) => verdict.harm(ORPHAN, &story),
             }
         }
+        verdict.add(
+            "undone when the gateway asked again",
+            evidence.undone_later(),
+        );
         verdict
     }
 
@@ -99,10 +95,16 @@ impl Verdict {
         self.count("clients delivered");
         let name = format!("{} {}", ending.name, known.id);
         let story = || format!("{name}\n{}", evidence.story(&known.id, &ending.name));
+        let rotations = Rotations::new(evidence.of(&known.id), known, &ending.sent);
+        for line in rotations.unasked() {
+            let what = format!("at {}: {}", line.at, story());
+            self.harm("a rotation that nobody asked for", &what);
+        }
+        for what in vanished(evidence.of(&known.id), known, &ending.sent, &rotations) {
+            let what = format!("{what}: {}", story());
+            self.harm("a delivered client or secret vanished", &what);
+        }
         let Some(client) = client else {
-            if known.delete == Life::Lives {
-                self.harm("a delivered client is gone", &story());
-            }
             return;
         };
         match known.delete {
@@ -111,19 +113,17 @@ impl Verdict {
             Life::Lives => self.count("clients alive as delivered"),
         }
         for secret in &known.secrets {
-            let there = client
-                .secrets
-                .iter()
-                .any(|s| s.client_secret == secret.value);
-            match (secret.life, there) {
-                (Life::Lives, false) => self.harm("a delivered secret is gone", &story()),
-                (Life::Dead, true) => self.harm("a secret that was ended lives", &story()),
-                (Life::Lives, true) => self.count("secrets alive as delivered"),
-                _ => {}
+            let mut there = client.secrets.iter();
+            if there.any(|other| other.client_secret == secret.value) {
+                if secret.life == Life::Dead {
+                    self.harm("a secret that was ended lives", &story());
+                }
+                self.count("secrets alive as delivered");
+                self.alive.push((known.id.clone(), secret.value.clone()));
             }
         }
         if !known.descriptions.contains(&client.description) {
-            self.harm("an update is lost or was never asked for", &story());
+            self.harm(LOST_UPDATE, &story());
         }
         if let Some(registered) = &known.registered {
             let prefix = "dcr_registration:api:";
@@ -135,7 +135,7 @@ impl Verdict {
             let known_to_konnect: BTreeSet<_> = registered.keys().map(String::as_str).collect();
             let has_scope = |audience| client.scopes.contains(&format!("{audience}.read"));
             if found != known_to_konnect || !registered.values().all(has_scope) {
-                self.harm("a registration is lost", &story());
+                self.harm(LOST_REGISTRATION, &story());
             } else if known_to_konnect.contains("entity-one")
                 && known_to_konnect.contains("entity-two")
             {
@@ -145,11 +145,12 @@ impl Verdict {
         for secret in &client.secrets {
             let same = |s: &Secret| s.value == secret.client_secret;
             if !known.secrets.iter().any(same) {
-                match evidence.excuse_secret(&known.id, &secret.secret_id, &ending.sent) {
+                let id = &secret.secret_id;
+                match evidence.excuse_secret(known, id, &ending.sent, &rotations) {
                     Ok(why) => self.count(&format!("secret that nobody knows: {why}")),
                     Err(why) => {
-                        let what = "an added secret that nobody knows and nothing excuses";
-                        self.harm(what, &format!("{why}: {}", story()));
+                        let what = "a secret that nobody knows and nothing excuses";
+                        self.harm(what, &format!("{id}, {why}: {}", story()));
                     }
                 }
             }

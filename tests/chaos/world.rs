@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,10 +17,11 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::balancer::{Accepted, Balancer, Resent};
+use crate::balancer::{Balancer, Resent};
 use crate::foreign;
 use crate::journal::now;
 use crate::keys::Keys;
+use crate::passed::Passed;
 use crate::plan::Levels;
 
 /// The provider with two replicas, and the one with one.
@@ -61,6 +63,16 @@ pub(crate) struct Kill {
     pub(crate) who: Who,
     pub(crate) from: u64,
     pub(crate) to: u64,
+    /// Of what.
+    pub(crate) status: ExitStatus,
+}
+
+/// One process was asked to end at `from` (microseconds since 1970), and did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drain {
+    pub(crate) who: Who,
+    pub(crate) from: u64,
+    pub(crate) status: ExitStatus,
 }
 
 #[derive(Debug)]
@@ -75,6 +87,7 @@ pub(crate) struct World {
     connectors: [SocketAddr; 2],
     balancers: Vec<Arc<Balancer>>,
     kills: Mutex<Vec<Kill>>,
+    drains: Mutex<Vec<Drain>>,
     printed: Mutex<Vec<(Who, String)>>,
     _servers: JoinSet<()>,
 }
@@ -141,6 +154,7 @@ impl World {
             connectors,
             balancers,
             kills: Mutex::default(),
+            drains: Mutex::default(),
             printed: Mutex::default(),
             _servers: servers,
         };
@@ -259,10 +273,15 @@ impl World {
     async fn end(&self, who: Who) {
         if let Some(mut process) = self.slot(who).lock().await.take() {
             let from = now();
-            process.kill().await;
+            let status = process.kill().await;
             let to = now();
             self.keep(who, &process);
-            let kill = Kill { who, from, to };
+            let kill = Kill {
+                who,
+                from,
+                to,
+                status,
+            };
             lock(&self.kills).push(kill);
         }
     }
@@ -270,9 +289,11 @@ impl World {
     /// Asks a process to end, and waits for all that it still has to do.
     pub(crate) async fn drain(&self, who: Who, limit: Duration) {
         if let Some(mut process) = self.slot(who).lock().await.take() {
+            let from = now();
             process.terminate().await;
-            process.ended(limit).await;
+            let status = process.ended(limit).await;
             self.keep(who, &process);
+            lock(&self.drains).push(Drain { who, from, status });
         }
     }
 
@@ -312,14 +333,19 @@ impl World {
         lock(&self.kills).clone()
     }
 
+    /// All processes so far that were asked to end.
+    pub(crate) fn drains(&self) -> Vec<Drain> {
+        lock(&self.drains).clone()
+    }
+
     /// What came of the requests that got through to a connector twice.
     pub(crate) fn resent(&self) -> Vec<Resent> {
         self.balancers.iter().map(|b| b.resent()).collect()
     }
 
-    /// The aborts that connectors have accepted.
-    pub(crate) fn accepted(&self) -> Vec<Accepted> {
-        self.balancers.iter().flat_map(|b| b.accepted()).collect()
+    /// What has got through to connectors.
+    pub(crate) fn passed(&self) -> Vec<Passed> {
+        self.balancers.iter().flat_map(|b| b.log.all()).collect()
     }
 
     /// All that any process of the bridge has printed and ended.

@@ -1,0 +1,94 @@
+//! After the chaos: all settles, what must live is tried, what was lost is healed, and nothing has printed a secret.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use dcr_tests::Planted;
+use dcr_tests::token::{Method, TokenEndpoint};
+use tokio::time::sleep;
+
+use crate::journal;
+use crate::known::Life;
+use crate::story::{Ending, rotate_again};
+use crate::verdict::{Verdict, table};
+use crate::world::{Who, World};
+
+/// Longer than a gateway waits for its aborts, and than a connector waits for its undoing.
+const DRAIN: Duration = Duration::from_secs(110);
+/// Until a gateway has asked again about all that was accepted: 35 s after that.
+const ASKED_AGAIN: Duration = Duration::from_secs(40);
+
+/// Lets the gateways abort and the connectors undo all that they know of: a drain ends when that is done. One gateway
+/// drains at once, the other lives until it has asked again.
+pub(crate) async fn settle(world: &World) {
+    let later = async {
+        sleep(ASKED_AGAIN).await;
+        world.drain(Who::Gateway(1), DRAIN).await;
+    };
+    tokio::join!(world.drain(Who::Gateway(0), DRAIN), later);
+    tokio::join!(
+        world.drain(Who::Connector(0), DRAIN),
+        world.drain(Who::Connector(1), DRAIN)
+    );
+    world.calm().await;
+}
+
+/// Every secret that lives opens a token.
+pub(crate) async fn tokens(world: &World, verdict: &mut Verdict) {
+    let endpoint = TokenEndpoint::new(&world.token_url());
+    for (id, secret) in std::mem::take(&mut verdict.alive) {
+        let answer = endpoint.ask(Method::Post, &id, &secret, None).await;
+        if answer.status != 200 {
+            verdict.harm("a delivered secret opens nothing", &id);
+        }
+    }
+}
+
+/// A rotation heals what another one that was lost has left: it succeeds, and one secret lives.
+pub(crate) async fn heal(world: &World, endings: &[Ending], verdict: &mut Verdict) {
+    world.resume().await;
+    let mut healed = HashMap::new();
+    for ending in endings {
+        let known = ending.known.as_ref();
+        let lost = known.filter(|k| k.rotation_open.is_some() && k.delete == Life::Lives);
+        let Some(known) = lost else {
+            continue;
+        };
+        match rotate_again(world, ending.alone, &known.id).await {
+            Some(secret) => drop(healed.insert(known.id.as_str(), secret)),
+            None => verdict.harm("a lost rotation is not healed by another", &known.id),
+        }
+    }
+    let journal = journal::read(&world.journal()).expect("the journal can be read");
+    let table = table(&journal);
+    for (id, secret) in healed {
+        verdict.add("lost rotations healed by another", 1);
+        let alive = table.get(id).map(|client| client.secrets.as_slice());
+        if !matches!(alive, Some([one]) if one.client_secret == secret) {
+            verdict.harm("not one secret after a rotation", id);
+        }
+    }
+    for who in [
+        Who::Gateway(0),
+        Who::Gateway(1),
+        Who::Connector(0),
+        Who::Connector(1),
+    ] {
+        world.drain(who, DRAIN).await;
+    }
+}
+
+/// No process has printed a secret: all of them begin alike.
+pub(crate) fn secrecy(world: &World, verdict: &mut Verdict) {
+    let planted = Planted::new();
+    planted.plant("a client secret or access token", journal::SECRET);
+    for secret in world.secrets() {
+        planted.plant("a key or a credential", &secret);
+    }
+    for (who, printed) in world.printed() {
+        verdict.add("bytes printed by the bridge", printed.len());
+        for found in planted.found_in(&printed) {
+            verdict.harm("a secret was printed", &format!("{who:?}: {found}"));
+        }
+    }
+}

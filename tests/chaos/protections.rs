@@ -1,0 +1,112 @@
+//! What each protection is for: switched off, it must show its own harm, under the arguments that bring it out.
+
+use std::fmt::Write as _;
+
+use crate::verdict::{FOREIGN, LOST_REGISTRATION, LOST_UPDATE, ORPHAN, TWICE};
+
+/// One protection of the gateway's or of the SDK's.
+pub(crate) struct Protection {
+    pub(crate) name: &'static str,
+    /// Percentages of what goes wrong on the two hops; milliseconds between kills of gateways, or no kills.
+    pub(crate) konnect_hop: u32,
+    pub(crate) connector_hop: u32,
+    pub(crate) kill_gateways_every: Option<u64>,
+    /// The harm that it prevents.
+    pub(crate) harm: &'static [&'static str],
+}
+
+/// The usual levels.
+pub(crate) const KONNECT_HOP: u32 = 10;
+pub(crate) const CONNECTOR_HOP: u32 = 2;
+pub(crate) const KILL_EVERY: u64 = 2_000;
+
+const USUAL: Protection = Protection {
+    name: "",
+    konnect_hop: KONNECT_HOP,
+    connector_hop: CONNECTOR_HOP,
+    kill_gateways_every: None,
+    harm: &[ORPHAN],
+};
+
+/// The guard covers for the protections of the connector that undo what it made, while it lives: its gateway is killed.
+const KILLED: Protection = Protection {
+    kill_gateways_every: Some(700),
+    ..USUAL
+};
+
+pub(crate) const ALL: [Protection; 8] = [
+    Protection {
+        name: "guard",
+        ..USUAL
+    },
+    Protection {
+        name: "settle-look",
+        ..USUAL
+    },
+    Protection {
+        name: "client-lock",
+        harm: &[LOST_REGISTRATION, LOST_UPDATE],
+        ..USUAL
+    },
+    Protection {
+        name: "mark-check",
+        harm: &[FOREIGN],
+        ..USUAL
+    },
+    Protection {
+        name: "only-once",
+        connector_hop: 20,
+        harm: &[TWICE],
+        ..USUAL
+    },
+    Protection {
+        name: "detached",
+        ..KILLED
+    },
+    Protection {
+        name: "armed-undo",
+        ..KILLED
+    },
+    Protection {
+        name: "own-undo",
+        ..KILLED
+    },
+];
+
+pub(crate) fn of(name: &str) -> Option<&'static Protection> {
+    ALL.iter().find(|protection| protection.name == name)
+}
+
+/// For `--without`.
+pub(crate) fn parse(name: &str) -> Result<String, String> {
+    let names: Vec<_> = ALL.iter().map(|protection| protection.name).collect();
+    match of(name) {
+        Some(_) => Ok(name.to_owned()),
+        None => Err(format!("is none of {}", names.join(", "))),
+    }
+}
+
+/// The table, for `--help`.
+pub(crate) fn table() -> String {
+    let mut table = "Protections, what --without chooses for each where nothing else is said, and the harm that has to be \
+                     seen:\n"
+        .to_owned();
+    for protection in &ALL {
+        let Protection {
+            name,
+            konnect_hop,
+            connector_hop,
+            ..
+        } = protection;
+        let kills = match protection.kill_gateways_every {
+            Some(every) => format!("--kill-gateways --kill-every {every}"),
+            None => "--no-kills".to_owned(),
+        };
+        let harm = protection.harm.join(", or ");
+        let _ = writeln!(
+            table,
+            "  {name:<12} --konnect-hop {konnect_hop} --connector-hop {connector_hop} {kills}: {harm}"
+        );
+    }
+    table
+}
