@@ -43,6 +43,15 @@ impl ProviderPath {
         Ok(Self(text.into()))
     }
 
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the path of the provider with this id is its name.
+    pub(crate) fn is_named_as(&self, id: &ProviderId) -> bool {
+        *self.0 == *id.as_str()
+    }
+
     /// What follows this path in the path of a request; `None` when it is another's.
     fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = path.strip_prefix('/')?.strip_prefix(&*self.0)?;
@@ -148,15 +157,14 @@ impl Providers {
         &self.0
     }
 
-    /// The provider with the longest path that the request's path begins with, its number, and what follows.
+    /// The provider whose path the request's path begins with, its number, and what follows. No path begins with
+    /// another's.
     pub(crate) fn find<'p>(&self, path: &'p str) -> Option<(usize, &Provider, &'p str)> {
-        let matching = self.0.iter().enumerate().filter_map(|(number, provider)| {
-            provider
-                .path
-                .rest(path)
-                .map(|rest| (number, provider, rest))
-        });
-        matching.min_by_key(|(_, _, rest)| rest.len())
+        let mut providers = self.0.iter().enumerate();
+        providers.find_map(|(number, provider)| {
+            let rest = provider.path.rest(path)?;
+            Some((number, provider, rest))
+        })
     }
 }
 

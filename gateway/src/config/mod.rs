@@ -1,7 +1,8 @@
 //! The gateway's configuration: `gateway.yaml`, and one file for each provider in `providers.d/`.
 //!
-//! Each provider's file is judged alone: one team's mistake never holds up another's provider. Where two files claim
-//! the same id, path or key, the first by name has it; read again, the one that has had it.
+//! Each provider's file is judged alone: one team's mistake never holds up another's provider. A file is named after
+//! its provider's id. Where two claim the same path or key, the one that has had it keeps it; at a start, the provider
+//! whose id is its path has it, then the first by name.
 
 mod claims;
 mod folder;

@@ -1,5 +1,6 @@
 //! One provider's file.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use dcr_contract::ConnectorAddress;
@@ -49,7 +50,15 @@ struct KeyEntry {
 pub(super) fn provider(file: &Path, has_connector_tls: bool) -> Result<ProviderConfig, Problems> {
     let read: ProviderFile = load(file)?;
     let mut problems = Problems::in_file(file);
-    let id = required(read.id, "id", &mut problems, ProviderId::parse);
+    let id = required(read.id.clone(), "id", &mut problems, ProviderId::parse);
+    if let (Some(id), Some(written)) = (&id, &read.id)
+        && file.file_stem() != Some(OsStr::new(id.as_str()))
+    {
+        // So no file can take another's provider, whoever is read first.
+        let sentence =
+            format!("must be the file's name: rename the file to {id}.yaml, or change the id");
+        problems.at(written, "id", sentence);
+    }
     let path = required(read.path, "path", &mut problems, ProviderPath::parse);
     let connector = required(
         read.connector.clone(),

@@ -70,8 +70,8 @@ fn a_directory_is_read_whole() {
     let dir = Dir::new(
         GATEWAY,
         &[
-            ("a.yaml", &keycloak),
-            ("b.yaml", &provider("okta", "okta", 2)),
+            ("keycloak.yaml", &keycloak),
+            ("okta.yaml", &provider("okta", "okta", 2)),
             ("notes.txt", "?"),
         ],
     );
@@ -121,7 +121,7 @@ fn every_mistake_of_the_gateways_file_is_told_with_its_line() {
 #[test]
 fn one_providers_mistakes_hold_up_no_other() {
     let bad = "id: X\npath: /x\nconnector: nowhere\napi_keys:\n- hash: planted\n  expires_at: soon\n- {}\n";
-    let keyless = provider("k", "k", 4);
+    let keyless = provider("keyless", "k", 4);
     let keyless = keyless
         .split("- hash")
         .next()
@@ -133,10 +133,10 @@ fn one_providers_mistakes_hold_up_no_other() {
             ("bad.yaml", bad),
             ("empty.yaml", ""),
             ("keyless.yaml", &keyless),
-            ("good.yaml", &provider("okta", "okta", 2)),
+            ("good.yaml", &provider("good", "okta", 2)),
             (
                 "unknown.yaml",
-                &format!("{}surprise: 1\n", provider("a", "a", 3)),
+                &format!("{}surprise: 1\n", provider("unknown", "a", 3)),
             ),
         ],
     );
@@ -166,32 +166,24 @@ fn one_providers_mistakes_hold_up_no_other() {
 }
 
 #[test]
-fn what_two_files_claim_stays_with_the_first_and_both_are_named() {
+fn what_two_files_claim_stays_with_one_and_both_are_named() {
     let dir = Dir::new(
         GATEWAY,
         &[
-            ("a.yaml", &provider("one", "one", 1)),
-            ("b.yaml", &provider("one", "two", 2)),
-            ("c.yaml", &provider("three", "one", 3)),
-            ("d.yaml", &provider("four", "four", 1)),
-            ("e.yaml", &provider("two", "two", 5)),
+            ("a.yaml", &provider("a", "a", 1)),
+            ("b.yaml", &provider("b", "a", 2)),
+            ("c.yaml", &provider("c", "c", 1)),
+            ("d.yaml", &provider("d", "d", 4)),
         ],
     );
     let loaded = dir.load().unwrap();
-    let ids: Vec<_> = loaded
-        .config
-        .providers
-        .iter()
-        .map(|p| p.id.as_str())
-        .collect();
-    assert_eq!(ids, ["one", "two"]);
+    assert_eq!(ids(&loaded), ["a", "d"]);
     let member = |file: &str, path: &str| (file.to_owned(), None, path.to_owned());
     assert_eq!(
         held_up(&loaded),
         [
-            member("b.yaml", "id"),
-            member("c.yaml", "path"),
-            member("d.yaml", "api_keys[0].hash"),
+            member("b.yaml", "path"),
+            member("c.yaml", "api_keys[0].hash"),
         ]
     );
     assert!(
@@ -201,6 +193,43 @@ fn what_two_files_claim_stays_with_the_first_and_both_are_named() {
             .flatten()
             .all(|p| p.sentence.contains("a.yaml"))
     );
+}
+
+#[test]
+fn a_file_is_named_after_its_providers_id_so_that_none_takes_anothers_at_a_restart() {
+    let dir = Dir::new(GATEWAY, &[("okta.yaml", &provider("okta", "okta", 1))]);
+    dir.put("a.yaml", Some(&provider("okta", "okta", 1)));
+    dir.put("b.yaml", Some(&provider("b", "okta", 2)));
+    let restarted = dir.load().unwrap();
+    assert_eq!(ids(&restarted), ["okta"]);
+    let member = |file: &str, line, path: &str| (file.to_owned(), line, path.to_owned());
+    assert_eq!(
+        held_up(&restarted),
+        [
+            member("a.yaml", Some(1), "id"),
+            // The first by name, and yet the path is the name of another.
+            member("b.yaml", None, "path"),
+        ]
+    );
+    let told = restarted.held_up.values().flatten().next().unwrap();
+    assert!(told.sentence.contains("okta.yaml"), "{told}");
+}
+
+#[test]
+fn no_path_lies_below_another_providers() {
+    let dir = Dir::new(GATEWAY, &[("a.yaml", &provider("a", "v1/a", 1))]);
+    let first = dir.load().unwrap();
+    let others = [("v1", false), ("v1/a/b", false), ("v1/a.b", true)];
+    for (path, is_served) in others {
+        dir.put("b.yaml", Some(&provider("b", path, 2)));
+        for loaded in [first.again(&dir.0), dir.load().unwrap()] {
+            let expected = if is_served { &["a", "b"][..] } else { &["a"] };
+            assert_eq!(ids(&loaded), expected, "{path}");
+            let told = loaded.held_up.values().next().map(ToString::to_string);
+            let names_both = |told: String| told.contains("v1/a") && told.contains("a.yaml");
+            assert_eq!(told.is_some_and(names_both), !is_served, "{path}");
+        }
+    }
 }
 
 #[test]
@@ -348,11 +377,7 @@ fn a_new_claim_to_what_another_file_has_is_refused_whatever_the_names() {
         ],
     );
     let first = dir.load().unwrap();
-    for claim in [
-        provider("b", "a", 1),
-        provider("a", "b", 1),
-        provider("a", "a", 2),
-    ] {
+    for claim in [provider("a", "b", 1), provider("a", "a", 2)] {
         dir.put("a.yaml", Some(&claim));
         let second = first.again(&dir.0);
         assert_eq!(second.config.providers, first.config.providers);
@@ -390,6 +415,30 @@ fn a_refused_version_takes_no_claim_with_it_and_its_last_good_one_goes_before_ne
     assert!(
         told.contains("last good version of") && told.contains("c.yaml"),
         "{told}"
+    );
+}
+
+#[test]
+fn what_stood_in_the_way_and_was_refused_itself_holds_up_nobody() {
+    let dir = Dir::new(GATEWAY, &[("b.yaml", &provider("b", "b", 2))]);
+    let first = dir.load().unwrap();
+    // `a` comes before `b` and wants the same path; but it wants a key as well that `b` has.
+    dir.put("a.yaml", Some(&provider("a", "new", 2)));
+    dir.put("b.yaml", Some(&provider("b", "new", 2)));
+    let second = first.again(&dir.0);
+    assert_eq!(
+        (ids(&second), paths(&second)),
+        (vec!["b"], vec!["new".to_owned()])
+    );
+    let held: Vec<_> = held_up(&second)
+        .into_iter()
+        .map(|(f, _, path)| (f, path))
+        .collect();
+    let member = |path: &str| ("a.yaml".to_owned(), path.to_owned());
+    assert!(
+        held.iter()
+            .all(|held| *held == member("path") || *held == member("api_keys[0].hash")),
+        "{held:?}"
     );
 }
 
