@@ -89,7 +89,7 @@ impl<I: Idp> Connector for Managed<I> {
                 .reason(Reason::TimedOut));
         }
         let shared = self.shared();
-        shared.begin(operation)?;
+        shared.begin(&call.caller, operation)?;
         if client.probe {
             self.remove_old_probes(&call.caller.installation);
         }
@@ -110,7 +110,7 @@ impl<I: Idp> Connector for Managed<I> {
                 Ok(created) => created,
                 Err(fault) => {
                     // The gateway aborts it as well, unless it dies first.
-                    return Err(shared.failed(operation, fault, Some(undo)));
+                    return Err(shared.failed(fault, undo));
                 }
             };
             match deliverable(created) {
@@ -159,7 +159,7 @@ impl<I: Idp> Connector for Managed<I> {
         client_id: &ClientId,
     ) -> Result<RotatedSecret, Fault> {
         // Its end is of no interest: nobody aborts a rotation, another one heals it.
-        self.shared().begin(operation)?;
+        self.shared().begin(&call.caller, operation)?;
         self.detached(
             call,
             operation,
@@ -197,7 +197,7 @@ impl<I: Idp> Connector for Managed<I> {
         client_id: &ClientId,
     ) -> Result<AddedSecret, Fault> {
         let shared = self.shared();
-        shared.begin(operation)?;
+        shared.begin(&call.caller, operation)?;
         let (caller, deadline) = (call.caller.clone(), call.deadline);
         let client_id = client_id.clone();
         let task = async move {
@@ -206,27 +206,27 @@ impl<I: Idp> Connector for Managed<I> {
                 operation,
                 made,
             };
-            let labelled = shared.perhaps_added(client_id.clone()).map(undo);
+            let labelled = undo(Target::LabelledSecret(client_id.clone()));
             let owned = match shared.own(&caller, deadline, &client_id).await {
                 Ok(owned) => owned,
-                Err(fault) => return Err(shared.failed(operation, fault, None)),
+                Err(fault) => return Err(shared.made_nothing(&caller, operation, fault)),
             };
             let added = match shared.idp.add_secret(deadline, &owned, operation).await {
                 Ok(added) => added,
-                Err(fault) => return Err(shared.failed(operation, fault, labelled)),
+                Err(fault) => return Err(shared.failed(fault, labelled)),
             };
             drop(owned);
             let secret_id = match SecretId::parse(&added.secret_id) {
                 Ok(secret_id) => secret_id,
                 Err(rule) => {
                     let fault = unusable("the secret's id", &rule);
-                    return Err(shared.failed(operation, fault, labelled));
+                    return Err(shared.failed(fault, labelled));
                 }
             };
-            let undo = undo(Target::Secret(client_id, secret_id.clone()));
+            let undo = undo(Target::Secret(client_id.clone(), secret_id.clone()));
             match ClientSecret::parse(added.secret) {
                 Ok(secret) => {
-                    let known = Known::Added(secret_id.clone());
+                    let known = Known::Added(client_id, secret_id.clone());
                     let (created_at, expires_at) = (added.created_at, added.expires_at);
                     let added = AddedSecret {
                         secret_id,

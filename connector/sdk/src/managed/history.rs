@@ -2,17 +2,17 @@
 //!
 //! It is a memory, not a journal: a restart forgets it, another replica has its own, and the oldest are forgotten when
 //! there are too many. The identity provider's own refusal of a second client with the same id, and the mark, hold
-//! where it does not.
+//! where it does not. An id counts for its caller alone: no provider can abort or block what is another's.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::OLDEST_ABORT;
 use crate::fault::{Fault, FaultKind, Outcome, Reason};
-use crate::model::{OperationId, SecretId};
+use crate::model::{Abort, Caller, ClientId, OperationId, SecretId};
 
-/// The most operations that are remembered: some 10 MB.
-const MOST: usize = 100_000;
+/// The most operations that are remembered: some 20 MB.
+const MOST: usize = 50_000;
 
 /// What is known of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,32 +21,34 @@ pub(super) enum Known {
     Running,
     /// Its task has ended.
     Ended,
-    /// Its task has ended and added this secret.
-    Added(SecretId),
+    /// Its task has ended and added this secret to this client.
+    Added(ClientId, SecretId),
     /// A later call named the client that it made: its answer was delivered, whatever anybody says.
     Delivered,
     /// It is to be undone, and somebody sees to that.
     Aborted,
-    /// What it made is gone.
-    Undone,
+    /// It was to be undone, and this is what came of it.
+    Settled(Abort),
 }
 
 /// The operations of late.
 #[derive(Debug, Default)]
 pub(super) struct History(Mutex<Operations>);
 
+type Key = (Caller, OperationId);
+
 #[derive(Debug, Default)]
 struct Operations {
-    known: HashMap<OperationId, Known>,
-    order: VecDeque<OperationId>,
+    known: HashMap<Key, Known>,
+    order: VecDeque<Key>,
 }
 
 impl Operations {
-    fn set(&mut self, operation: OperationId, known: Known) {
-        if self.known.insert(operation, known).is_some() {
+    fn set(&mut self, key: Key, known: Known) {
+        if self.known.insert(key.clone(), known).is_some() {
             return;
         }
-        self.order.push_back(operation);
+        self.order.push_back(key);
         if self.order.len() > MOST
             && let Some(oldest) = self.order.pop_front()
         {
@@ -60,14 +62,15 @@ impl History {
     ///
     /// # Errors
     /// `Conflict` when it was begun or aborted before; this call does nothing.
-    pub(super) fn begin(&self, operation: OperationId) -> Result<(), Fault> {
+    pub(super) fn begin(&self, caller: &Caller, operation: OperationId) -> Result<(), Fault> {
         let mut operations = self.lock();
-        let (reason, message) = match operations.known.get(&operation) {
+        let key = (caller.clone(), operation);
+        let (reason, message) = match operations.known.get(&key) {
             None => {
-                operations.set(operation, Known::Running);
+                operations.set(key, Known::Running);
                 return Ok(());
             }
-            Some(Known::Aborted | Known::Undone) => (
+            Some(Known::Aborted | Known::Settled(_)) => (
                 Reason::OperationAborted,
                 "the operation was aborted before this call arrived; this call did nothing",
             ),
@@ -83,44 +86,66 @@ impl History {
     ///
     /// # Errors
     /// `Conflict` with UNKNOWN when the operation was aborted meanwhile: the task must undo what it made.
-    pub(super) fn end(&self, operation: OperationId, known: Known) -> Result<(), Fault> {
+    pub(super) fn end(
+        &self,
+        caller: &Caller,
+        operation: OperationId,
+        known: Known,
+    ) -> Result<(), Fault> {
         let mut operations = self.lock();
-        if let Some(Known::Aborted | Known::Undone) = operations.known.get(&operation) {
+        let key = (caller.clone(), operation);
+        if let Some(Known::Aborted | Known::Settled(_)) = operations.known.get(&key) {
             let message = "the operation was aborted while it ran; what it made is undone";
             return Err(Fault::new(FaultKind::Conflict, message)
                 .reason(Reason::OperationAborted)
                 .outcome(Outcome::Unknown));
         }
-        operations.set(operation, known);
+        operations.set(key, known);
         Ok(())
     }
 
     /// A caller named the client that an operation made. Nobody asks after operations that are too old to be aborted.
-    pub(super) fn delivered(&self, operation: OperationId) {
+    pub(super) fn delivered(&self, caller: &Caller, operation: OperationId) {
         if operation.age() <= OLDEST_ABORT {
-            self.lock().set(operation, Known::Delivered);
+            self.lock()
+                .set((caller.clone(), operation), Known::Delivered);
         }
     }
 
-    /// Whether a caller has named the client that an operation made.
-    pub(super) fn was_delivered(&self, operation: OperationId) -> bool {
-        self.lock().known.get(&operation) == Some(&Known::Delivered)
-    }
-
     /// Marks an operation as one to be undone, and tells what was known of it until now. What was delivered or is
-    /// undone stays so.
-    pub(super) fn abort(&self, operation: OperationId) -> Option<Known> {
+    /// settled stays so.
+    pub(super) fn abort(&self, caller: &Caller, operation: OperationId) -> Option<Known> {
         let mut operations = self.lock();
-        let before = operations.known.get(&operation).cloned();
-        if !matches!(before, Some(Known::Delivered | Known::Undone)) {
-            operations.set(operation, Known::Aborted);
+        let key = (caller.clone(), operation);
+        let before = operations.known.get(&key).cloned();
+        if !matches!(before, Some(Known::Delivered | Known::Settled(_))) {
+            operations.set(key, Known::Aborted);
         }
         before
     }
 
-    /// What an operation made is gone.
-    pub(super) fn undone(&self, operation: OperationId) {
-        self.lock().set(operation, Known::Undone);
+    /// Nobody sees to an operation that was to be undone; the next abort of it finds this.
+    pub(super) fn reopen(&self, caller: &Caller, operation: OperationId, known: Known) {
+        let mut operations = self.lock();
+        let key = (caller.clone(), operation);
+        if let Some(Known::Running | Known::Aborted) = operations.known.get(&key) {
+            operations.set(key, known);
+        }
+    }
+
+    /// This came of undoing an operation, and every abort of it is answered so. What was delivered stays so.
+    pub(super) fn settle(&self, caller: &Caller, operation: OperationId, abort: Abort) {
+        let mut operations = self.lock();
+        let key = (caller.clone(), operation);
+        if operations.known.get(&key) != Some(&Known::Delivered) {
+            operations.set(key, Known::Settled(abort));
+        }
+    }
+
+    /// What is known of an operation.
+    pub(super) fn of(&self, caller: &Caller, operation: OperationId) -> Option<Known> {
+        let key = (caller.clone(), operation);
+        self.lock().known.get(&key).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Operations> {
@@ -131,6 +156,14 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Installation, ProviderId};
+
+    fn caller(provider: &str) -> Caller {
+        Caller {
+            installation: Installation::parse("i").unwrap(),
+            provider_id: ProviderId::parse(provider).unwrap(),
+        }
+    }
 
     fn reason(result: Result<(), Fault>) -> Reason {
         let fault = result.unwrap_err();
@@ -140,29 +173,41 @@ mod tests {
 
     #[test]
     fn an_operation_is_begun_once() {
-        let (history, operation) = (History::default(), OperationId::generate());
-        history.begin(operation).unwrap();
-        assert_eq!(reason(history.begin(operation)), Reason::OperationRepeated);
-        history.end(operation, Known::Ended).unwrap();
-        assert_eq!(reason(history.begin(operation)), Reason::OperationRepeated);
+        let (history, us, id) = (History::default(), caller("p"), OperationId::generate());
+        history.begin(&us, id).unwrap();
+        assert_eq!(reason(history.begin(&us, id)), Reason::OperationRepeated);
+        history.end(&us, id, Known::Ended).unwrap();
+        assert_eq!(reason(history.begin(&us, id)), Reason::OperationRepeated);
     }
 
     #[test]
     fn an_operation_that_was_aborted_before_it_arrived_is_refused() {
-        let (history, operation) = (History::default(), OperationId::generate());
-        assert_eq!(history.abort(operation), None);
-        assert_eq!(reason(history.begin(operation)), Reason::OperationAborted);
-        history.undone(operation);
-        assert_eq!(reason(history.begin(operation)), Reason::OperationAborted);
-        assert_eq!(history.abort(operation), Some(Known::Undone));
+        let (history, us, id) = (History::default(), caller("p"), OperationId::generate());
+        assert_eq!(history.abort(&us, id), None);
+        assert_eq!(reason(history.begin(&us, id)), Reason::OperationAborted);
+        history.settle(&us, id, Abort::Undone);
+        assert_eq!(reason(history.begin(&us, id)), Reason::OperationAborted);
+        let settled = Some(Known::Settled(Abort::Undone));
+        assert_eq!(history.abort(&us, id), settled);
+    }
+
+    #[test]
+    fn what_one_caller_aborts_or_begins_is_nothing_to_another() {
+        let (history, id) = (History::default(), OperationId::generate());
+        history.begin(&caller("p"), id).unwrap();
+        assert_eq!(history.abort(&caller("q"), id), None);
+        history.end(&caller("p"), id, Known::Ended).unwrap();
+        let (history, id) = (History::default(), OperationId::generate());
+        history.begin(&caller("q"), id).unwrap();
+        history.begin(&caller("p"), id).unwrap();
     }
 
     #[test]
     fn a_task_learns_at_its_end_that_it_was_aborted() {
-        let (history, operation) = (History::default(), OperationId::generate());
-        history.begin(operation).unwrap();
-        assert_eq!(history.abort(operation), Some(Known::Running));
-        let ended = history.end(operation, Known::Ended);
+        let (history, us, id) = (History::default(), caller("p"), OperationId::generate());
+        history.begin(&us, id).unwrap();
+        assert_eq!(history.abort(&us, id), Some(Known::Running));
+        let ended = history.end(&us, id, Known::Ended);
         assert_eq!(
             ended.as_ref().map_err(Fault::done),
             Err(Outcome::Unknown),
@@ -173,27 +218,28 @@ mod tests {
 
     #[test]
     fn what_was_delivered_stays_so_however_often_it_is_aborted() {
-        let (history, operation) = (History::default(), OperationId::generate());
-        history.begin(operation).unwrap();
-        history.end(operation, Known::Ended).unwrap();
-        history.delivered(operation);
-        assert_eq!(history.abort(operation), Some(Known::Delivered));
-        assert!(history.was_delivered(operation));
+        let (history, us, id) = (History::default(), caller("p"), OperationId::generate());
+        history.begin(&us, id).unwrap();
+        history.end(&us, id, Known::Ended).unwrap();
+        history.delivered(&us, id);
+        assert_eq!(history.abort(&us, id), Some(Known::Delivered));
+        history.settle(&us, id, Abort::Undone);
+        assert_eq!(history.of(&us, id), Some(Known::Delivered));
     }
 
     #[test]
     fn old_operations_and_too_many_are_forgotten() {
-        let history = History::default();
+        let (history, us) = (History::default(), caller("p"));
         let old = OperationId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
-        history.delivered(old);
-        assert!(!history.was_delivered(old));
+        history.delivered(&us, old);
+        assert_eq!(history.of(&us, old), None);
         let first = OperationId::generate();
-        history.begin(first).unwrap();
+        history.begin(&us, first).unwrap();
         for _ in 0..MOST {
-            history.begin(OperationId::generate()).unwrap();
+            history.begin(&us, OperationId::generate()).unwrap();
         }
         assert_eq!(history.lock().known.len(), MOST);
         assert_eq!(history.lock().order.len(), MOST);
-        history.begin(first).unwrap();
+        history.begin(&us, first).unwrap();
     }
 }

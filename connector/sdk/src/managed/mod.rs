@@ -10,8 +10,11 @@ mod history;
 mod locks;
 mod operations;
 mod ownership;
+mod pending;
 mod protections;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod undo;
 
 use std::fmt;
@@ -21,7 +24,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dcr_runtime::Shutdown;
-use tokio::sync::Semaphore;
+use prometheus_client::registry::Registry;
 
 use self::locks::Locks;
 use self::operations::Operations;
@@ -85,7 +88,7 @@ impl<I: Idp> Managed<I> {
                 locks: Locks::new(protections),
                 operations,
                 history: Arc::default(),
-                undoing: Arc::new(Semaphore::new(undo::AT_ONCE)),
+                pending: Arc::default(),
                 cleaning_up: Arc::default(),
                 protections,
             })
@@ -100,6 +103,11 @@ impl<I: Idp> Managed<I> {
     pub fn replace(&self, idp: I, imported: Imported) {
         self.current
             .store(Arc::new(self.shared().succeeded_by(idp, imported)));
+    }
+
+    /// Shows what came of undoing, and what is still to be undone, in a registry.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        pending::register(&self.shared().pending, registry);
     }
 
     fn shared(&self) -> Arc<Shared<I>> {

@@ -3,20 +3,19 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
-
 use super::clean_up::CleaningUp;
 use super::history::History;
 use super::locks::{Locked, Locks};
 use super::operations::Operations;
 use super::ownership::{Imported, Standing};
+use super::pending::Pending;
 use super::protections::{Protection, Protections};
 use crate::fault::Fault;
 use crate::grants::Registrations;
 use crate::idp::{Found, Idp};
 use crate::mark::Marked;
 use crate::model::{Caller, ClientId, Deadline, OperationId};
+use arc_swap::ArcSwap;
 
 /// What the tasks of one connector share. A new configuration makes a new value, in which all but the first two members
 /// are the same.
@@ -28,8 +27,7 @@ pub(super) struct Shared<I> {
     pub(super) locks: Locks,
     pub(super) operations: Operations,
     pub(super) history: Arc<History>,
-    /// One permit for each undoing that may run at this time.
-    pub(super) undoing: Arc<Semaphore>,
+    pub(super) pending: Arc<Pending>,
     pub(super) cleaning_up: Arc<CleaningUp>,
     pub(super) protections: Protections,
 }
@@ -94,7 +92,7 @@ impl<I> Shared<I> {
             locks: self.locks.clone(),
             operations: self.operations.clone(),
             history: Arc::clone(&self.history),
-            undoing: Arc::clone(&self.undoing),
+            pending: Arc::clone(&self.pending),
             cleaning_up: Arc::clone(&self.cleaning_up),
             protections: self.protections,
         }
@@ -111,8 +109,8 @@ impl<I: Idp> Shared<I> {
     ///
     /// # Errors
     /// `Conflict` when it was begun or aborted before.
-    pub(super) fn begin(&self, operation: OperationId) -> Result<(), Fault> {
-        match self.history.begin(operation) {
+    pub(super) fn begin(&self, caller: &Caller, operation: OperationId) -> Result<(), Fault> {
+        match self.history.begin(caller, operation) {
             Err(_) if !self.protections.has(Protection::OnlyOnce) => Ok(()),
             begun => begun,
         }
@@ -137,7 +135,7 @@ impl<I: Idp> Shared<I> {
             }
             // Whoever can name a client has had the answer that told its id.
             Marked::Yes(mark) if standing == Standing::Ours => {
-                self.history.delivered(mark.operation_id);
+                self.history.delivered(caller, mark.operation_id);
             }
             Marked::Yes(_) | Marked::No => {}
         }

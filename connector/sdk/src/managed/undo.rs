@@ -10,6 +10,7 @@ use dcr_runtime::telemetry::Cause;
 
 use super::history::Known;
 use super::operations::Armed;
+use super::pending::{End, Place};
 use super::protections::Protection;
 use super::shared::{Owned, Shared};
 use super::{OLDEST_ABORT, TIME_TO_UNDO};
@@ -20,13 +21,13 @@ use crate::model::{
     Abort, AbortTarget, Caller, Capability, ClientId, Deadline, Field, OperationId, SecretId,
 };
 
-/// How many undo at one time, so that a provider that comes back is not thrown over again.
-pub(super) const AT_ONCE: usize = 16;
 /// Between two tries; each pause is twice as long as the one before, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long the provider is asked again and again.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// When to ask again where too much waits to be undone.
+const ROOM_AFTER: Duration = Duration::from_secs(30);
 
 /// What is to be undone.
 #[derive(Debug, Clone)]
@@ -50,19 +51,17 @@ pub(super) enum Target {
 /// What came of one try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tried {
-    /// It was there and is gone, or its client is gone.
+    /// It was there and is gone.
     Gone,
-    /// There is nothing (yet).
+    /// Nothing is seen: there is nothing (yet), it has gone, or the provider's reads lag behind.
     Nothing,
     /// What is there must be left alone.
     LeftAlone,
 }
 
-/// How often an undo looks before it believes that there is nothing.
+/// When an undo looks before it believes that there is nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Looks {
-    /// Once: what is to be undone is there.
-    Now,
     /// Now, and when a late commit would have shown itself.
     NowAndLater,
     /// When a late commit would have shown itself.
@@ -73,7 +72,8 @@ impl<I: Idp> Shared<I> {
     /// Answers an abort: undoes what it finds, and sees to the rest itself.
     ///
     /// # Errors
-    /// `Invalid` when the operation is older than 15 minutes: what it made has long been delivered.
+    /// `Invalid` when the operation is older than 15 minutes: what it made has long been delivered. `Unavailable` when
+    /// too much waits to be undone.
     pub(super) async fn abort(
         self: Arc<Self>,
         caller: Caller,
@@ -86,25 +86,33 @@ impl<I: Idp> Shared<I> {
             v.note(Field::Operation, "must not be older than 15 minutes");
             return Err(v.into_fault());
         }
-        let known = self.history.abort(operation);
-        let made = match (target, &known) {
-            (_, Some(Known::Undone)) => return Ok(Abort::Undone),
-            // Whoever aborted it first saw to it; an added secret is undone by its own task.
-            (_, Some(Known::Aborted)) | (AbortTarget::AddSecret(_), Some(Known::Running)) => {
-                return Ok(Abort::Accepted);
-            }
+        // Before it counts as aborted, for then somebody sees to it.
+        let place = self.place(operation).ok_or_else(|| {
+            let after = Some(ROOM_AFTER);
+            let message = "too many operations wait to be undone; nothing was done";
+            Fault::new(FaultKind::Unavailable { after }, message)
+        })?;
+        let made = match (target, self.history.abort(&caller, operation)) {
+            (_, Some(Known::Settled(abort))) => return Ok(abort),
             (_, Some(Known::Delivered)) => {
                 left_alone(operation);
                 return Ok(Abort::Left);
             }
+            // Whoever aborted it first sees to it.
+            (_, Some(Known::Aborted)) => return Ok(Abort::Accepted),
             (AbortTarget::Create, _) => Target::Client,
-            (AbortTarget::AddSecret(client_id), Some(Known::Added(secret_id))) => {
-                Target::Secret(client_id, secret_id.clone())
+            (AbortTarget::AddSecret(_), Some(Known::Added(client_id, secret_id))) => {
+                Target::Secret(client_id, secret_id)
             }
             (AbortTarget::AddSecret(client_id), _) if self.finds_secrets() => {
                 Target::LabelledSecret(client_id)
             }
-            (AbortTarget::AddSecret(_), _) => return Ok(Abort::Cannot),
+            // Its own task learns of it at its end, and undoes it by the secret's id.
+            (AbortTarget::AddSecret(_), Some(Known::Running)) => return Ok(Abort::Accepted),
+            (AbortTarget::AddSecret(_), _) => {
+                self.history.settle(&caller, operation, Abort::Cannot);
+                return Ok(Abort::Cannot);
+            }
         };
         let undo = Undo {
             caller,
@@ -113,7 +121,7 @@ impl<I: Idp> Shared<I> {
         };
         // Where many wait already, this one need not be answered first.
         let mut looks = Looks::NowAndLater;
-        if let Ok(_one_of_few) = self.undoing.try_acquire() {
+        if let Ok(_one_of_few) = self.pending.one_of_few_now() {
             match self.try_undo(&undo, deadline).await {
                 Ok(Tried::Gone) => return Ok(Abort::Undone),
                 Ok(Tried::LeftAlone) => return Ok(Abort::Left),
@@ -123,7 +131,7 @@ impl<I: Idp> Shared<I> {
                 }
             }
         }
-        self.undo_in_time(undo, looks);
+        self.settle_in_time(undo, looks, place);
         Ok(Abort::Accepted)
     }
 
@@ -131,12 +139,6 @@ impl<I: Idp> Shared<I> {
     fn finds_secrets(&self) -> bool {
         let capabilities = self.idp.traits().capabilities;
         capabilities.contains(&Capability::AbortAddSecret)
-    }
-
-    /// What to undo when it is not known whether a secret was added; `None` when it could not be found.
-    pub(super) fn perhaps_added(&self, client_id: ClientId) -> Option<Target> {
-        self.finds_secrets()
-            .then_some(Target::LabelledSecret(client_id))
     }
 
     /// The result of a task, which undoes itself unless it is taken.
@@ -150,63 +152,102 @@ impl<I: Idp> Shared<I> {
         undo: Undo,
     ) -> Result<Armed<T>, Fault> {
         let shared = Arc::clone(self);
-        if let Err(aborted) = self.history.end(undo.operation, known) {
-            shared.undo_in_time(undo, Looks::Now);
+        if let Err(aborted) = self.history.end(&undo.caller, undo.operation, known) {
+            shared.undo_in_time(undo, Looks::NowAndLater);
             return Err(aborted);
         }
         let undoing = async move {
-            shared.history.abort(undo.operation);
-            shared.settle(&undo, Looks::Now).await;
+            if let Some(place) = shared.claim(&undo) {
+                shared.settle(&undo, Looks::NowAndLater, place).await;
+            }
         };
         Ok(self.operations.armed(value, undoing))
     }
 
     /// The fault of a task; what it may have made is undone where that can be found.
-    pub(super) fn failed(
-        self: &Arc<Self>,
+    pub(super) fn failed(self: &Arc<Self>, fault: Fault, undo: Undo) -> Fault {
+        let may_be_made = fault.done() != Outcome::NotApplied;
+        if !may_be_made || !self.protections.has(Protection::OwnUndo) {
+            return self.made_nothing(&undo.caller, undo.operation, fault);
+        }
+        if matches!(undo.made, Target::LabelledSecret(_)) && !self.finds_secrets() {
+            self.history
+                .settle(&undo.caller, undo.operation, Abort::Cannot);
+        } else {
+            Arc::clone(self).undo_in_time(undo, Looks::NowAndLater);
+        }
+        fault
+    }
+
+    /// The fault of a task that leaves nothing to undo.
+    pub(super) fn made_nothing(
+        &self,
+        caller: &Caller,
         operation: OperationId,
         fault: Fault,
-        undo: Option<Undo>,
     ) -> Fault {
-        let own_undo = self.protections.has(Protection::OwnUndo);
-        match undo {
-            Some(undo) if fault.done() != Outcome::NotApplied && own_undo => {
-                Arc::clone(self).undo_in_time(undo, Looks::NowAndLater);
-            }
-            // Aborted or not: nothing is left to do.
-            _ => drop(self.history.end(operation, Known::Ended)),
-        }
+        // Aborted or not: nothing is left to do.
+        drop(self.history.end(caller, operation, Known::Ended));
         fault
     }
 
     /// The fault of a task whose answer Konnect could not keep; what it made is undone at once.
     pub(super) async fn unusable(self: &Arc<Self>, fault: Fault, undo: Undo) -> Fault {
-        self.history.abort(undo.operation);
-        match self.try_undo(&undo, Deadline::after(TIME_TO_UNDO)).await {
-            Ok(Tried::Gone) => fault.outcome(Outcome::NotApplied),
-            Ok(Tried::Nothing | Tried::LeftAlone) => fault,
-            Err(_) => {
-                Arc::clone(self).undo_in_time(undo, Looks::Now);
-                fault
-            }
+        let looks = match self.try_undo(&undo, Deadline::after(TIME_TO_UNDO)).await {
+            Ok(Tried::Gone) => return fault.outcome(Outcome::NotApplied),
+            Ok(Tried::LeftAlone) => return fault,
+            Ok(Tried::Nothing) => Looks::Later,
+            Err(_) => Looks::NowAndLater,
+        };
+        Arc::clone(self).undo_in_time(undo, looks);
+        fault
+    }
+
+    fn place(&self, operation: OperationId) -> Option<Place> {
+        self.pending.place(self.operations.undoing(operation))
+    }
+
+    /// Takes it on to undo an operation: from now on it counts as aborted. `None` when too much waits to be undone; then
+    /// it is left to the gateway, whose abort is not told that somebody sees to it.
+    fn claim(&self, undo: &Undo) -> Option<Place> {
+        let (caller, operation) = (&undo.caller, undo.operation);
+        let place = self.place(operation);
+        if place.is_some() {
+            self.history.abort(caller, operation);
+        } else {
+            let known = match undo.made.clone() {
+                Target::Secret(client_id, secret_id) => Known::Added(client_id, secret_id),
+                Target::Client | Target::LabelledSecret(_) => Known::Ended,
+            };
+            self.history.reopen(caller, operation, known);
+            self.pending.count(End::GivenUp);
+            tracing::error!(
+                %operation, provider = %caller.provider_id,
+                "too many operations wait to be undone, and this one is undone only if the gateway asks for it; find out \
+                 why the identity provider does not let them be undone, and look there for what bears this operation"
+            );
+        }
+        place
+    }
+
+    /// Undoes as a task of its own, and tries until it is done.
+    fn undo_in_time(self: Arc<Self>, undo: Undo, looks: Looks) {
+        if let Some(place) = self.claim(&undo) {
+            self.settle_in_time(undo, looks, place);
         }
     }
 
-    /// Undoes as a task of its own, and tries until it is done. From now on the operation counts as aborted.
-    pub(super) fn undo_in_time(self: Arc<Self>, undo: Undo, looks: Looks) {
-        self.history.abort(undo.operation);
+    fn settle_in_time(self: Arc<Self>, undo: Undo, looks: Looks, place: Place) {
         let operations = self.operations.clone();
         operations.spawn_because_of(&Cause::current(), "undo", async move {
-            self.settle(&undo, looks).await;
+            self.settle(&undo, looks, place).await;
         });
     }
 
     /// Undoes, and tries until it is done.
-    pub(super) async fn settle(&self, undo: &Undo, looks: Looks) {
-        let _unfinished = self.operations.undoing(undo.operation);
+    async fn settle(&self, undo: &Undo, looks: Looks, _place: Place) {
         let settle_after = self.idp.traits().settle_after;
         let pauses = match looks {
-            Looks::Now => [None, Some(Duration::ZERO)],
             Looks::NowAndLater => [Some(Duration::ZERO), Some(settle_after)],
             Looks::Later => [None, Some(settle_after)],
         };
@@ -215,10 +256,16 @@ impl<I: Idp> Shared<I> {
             if !pause.is_zero() && !self.protections.has(Protection::SettleLook) {
                 return;
             }
+            let known = self.history.of(&undo.caller, undo.operation);
+            if matches!(known, Some(Known::Settled(_))) {
+                // Another undo of it was faster.
+                return;
+            }
             if self.until_known(undo).await != Some(Tried::Nothing) {
                 return;
             }
         }
+        self.pending.count(End::Nothing);
     }
 
     /// Tries until the provider has answered; `None` when it never did.
@@ -227,14 +274,17 @@ impl<I: Idp> Shared<I> {
         let mut pause = FIRST_PAUSE;
         let mut current = None;
         loop {
-            let one_of_few = self.undoing.acquire().await;
+            let one_of_few = self.pending.one_of_few().await;
             let with = current.as_deref().unwrap_or(self);
-            let fault = match with.try_undo(undo, Deadline::after(TIME_TO_UNDO)).await {
+            // Apart from this task, which is small while it waits.
+            let tried = Box::pin(with.try_undo(undo, Deadline::after(TIME_TO_UNDO))).await;
+            let fault = match tried {
                 Ok(tried) => return Some(tried),
                 Err(fault) => fault,
             };
             drop(one_of_few);
             if operation.age() > GIVE_UP_AFTER {
+                self.pending.count(End::GivenUp);
                 tracing::error!(
                     %operation, provider = %undo.caller.provider_id,
                     "what nobody got the answer to could not be undone in 24 hours and is given up; look at the \
@@ -253,8 +303,8 @@ impl<I: Idp> Shared<I> {
         }
     }
 
-    /// Tries once.
-    pub(super) async fn try_undo(&self, undo: &Undo, deadline: Deadline) -> Result<Tried, Fault> {
+    /// Tries once, and settles what came of it.
+    async fn try_undo(&self, undo: &Undo, deadline: Deadline) -> Result<Tried, Fault> {
         let (caller, operation) = (&undo.caller, undo.operation);
         let tried = match &undo.made {
             Target::Client => self.remove_client(caller, operation, deadline).await?,
@@ -267,9 +317,17 @@ impl<I: Idp> Shared<I> {
                     .await?
             }
         };
-        if tried == Tried::Gone {
-            self.history.undone(operation);
-            tracing::info!(%operation, "what nobody got the answer to has been removed");
+        match tried {
+            Tried::Gone => {
+                self.history.settle(caller, operation, Abort::Undone);
+                self.pending.count(End::Gone);
+                tracing::info!(%operation, "what nobody got the answer to has been removed");
+            }
+            Tried::LeftAlone => {
+                self.history.settle(caller, operation, Abort::Left);
+                self.pending.count(End::Left);
+            }
+            Tried::Nothing => {}
         }
         Ok(tried)
     }
@@ -288,8 +346,8 @@ impl<I: Idp> Shared<I> {
         let Some(FoundByOperation { client_id, found }) =
             self.idp.find_by_operation(deadline, operation).await?
         else {
-            // Somebody else, most likely another replica's undo, was faster.
-            return Ok(Tried::Gone);
+            // Another undo, here or of another replica, was faster; or what was read now is older than before.
+            return Ok(Tried::Nothing);
         };
         let made_by_it = matches!(&found.mark, Marked::Yes(mark)
             if mark.caller == *caller && mark.operation_id == operation && mark.made == Made::ByUs);
@@ -298,7 +356,8 @@ impl<I: Idp> Shared<I> {
             tracing::warn!(%operation, "what was found by an operation does not bear its mark and is left alone");
             return Ok(Tried::LeftAlone);
         }
-        if self.history.was_delivered(operation) || !found.registrations.is_empty() {
+        let was_delivered = self.history.of(caller, operation) == Some(Known::Delivered);
+        if was_delivered || !found.registrations.is_empty() {
             left_alone(operation);
             return Ok(Tried::LeftAlone);
         }
@@ -316,12 +375,14 @@ impl<I: Idp> Shared<I> {
         secret_id: Option<&SecretId>,
         deadline: Deadline,
     ) -> Result<Tried, Fault> {
-        let owned = match self.own(caller, deadline, client_id).await {
-            Ok(owned) => owned,
-            // Its secrets went with it.
-            Err(fault) if fault.kind() == &FaultKind::NotFound => return Ok(Tried::Gone),
-            Err(fault) => return Err(fault),
+        let Some((owned, standing)) = self.judge(caller, deadline, client_id).await? else {
+            // When it is gone, its secrets went with it.
+            return Ok(Tried::Nothing);
         };
+        if standing.may_be_used(caller).is_err() {
+            tracing::warn!(%operation, %client_id, "a secret was to be undone whose client is not the caller's; it is left alone");
+            return Ok(Tried::LeftAlone);
+        }
         let labelled;
         let secret_id = if let Some(id) = secret_id {
             id

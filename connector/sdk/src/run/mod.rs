@@ -172,6 +172,7 @@ async fn serve<I: Idp>(
     connector.remove_old_probes(&config.installation);
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry, I::NAME, I::VERSION));
+    connector.register(&mut registry);
     let ours = registry.sub_registry_with_prefix("dcr");
     tls::register_expiry(ours, config.identity.as_deref(), None);
     if let Some(identity) = &config.identity {
