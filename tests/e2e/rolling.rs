@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use dcr_tests::konnect::application;
-use dcr_tests::{Connector, Gateway, Konnect, Process, Provider, Proxy, Service, SmallIdp};
+use dcr_tests::{Connector, Gateway, Http, Konnect, Process, Provider, Proxy, Service, SmallIdp};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -15,6 +15,8 @@ use crate::start::{GATEWAY, connector_of};
 const BETWEEN: Duration = Duration::from_millis(10);
 /// Calls that a step waits for, so that there are some before, during and after it.
 const SOME: usize = 50;
+/// Less than the 500 ms that a gateway which stops waits for one more request on a connection.
+const A_LITTLE: Duration = Duration::from_millis(250);
 /// The gateway's drain is 10 s for calls; a connector's may last until what has to be undone has settled.
 const IN_TIME: Duration = Duration::from_secs(15);
 
@@ -98,6 +100,7 @@ async fn replicas_are_replaced_one_after_the_other_and_no_call_fails() {
     let konnects = Service::open(&gateways.each_ref().map(|g| g.address)).await;
     let base_url = format!("http://{}/one", konnects.address());
     let konnect = Konnect::new(&base_url, gateways[0].key("one"));
+    let konnect = konnect.over(Http::letting_go_after(A_LITTLE));
 
     let mut load = Load::begin(&konnect);
     load.goes_on().await;

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use serde_json::Value;
 
@@ -68,6 +68,18 @@ impl Http {
     /// Makes one that trusts these CAs (PEM) and speaks HTTP/1.1 or HTTP/2, over TLS as ALPN agrees on it.
     #[must_use]
     pub fn trusting(cas: &str, version: Version) -> Self {
+        Self::keeping(cas, version, None)
+    }
+
+    /// Makes one for plain HTTP/1.1 that lets go of a connection that it has not used for so long. HTTP/1.1 has no word
+    /// by which a server could tell an idle peer that it closes, so whoever keeps one for longer than the server may
+    /// send a request into the closing.
+    #[must_use]
+    pub fn letting_go_after(idle: Duration) -> Self {
+        Self::keeping("", Version::HTTP_11, Some(idle))
+    }
+
+    fn keeping(cas: &str, version: Version, idle: Option<Duration>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.enforce_http(false);
@@ -87,6 +99,8 @@ impl Http {
         Self(
             Client::builder(TokioExecutor::new())
                 .retry_canceled_requests(false)
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(idle)
                 .http2_only(version == Version::HTTP_2)
                 .build(connector),
         )

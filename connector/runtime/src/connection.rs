@@ -260,7 +260,9 @@ impl Shared {
         };
 
         let limits = &self.limits;
+        // Always the connection first: a request that has arrived is read before anybody judges that there is none.
         tokio::select! {
+            biased;
             ended = &mut connection => return log_end(peer, ended),
             () = quiet(&mut watched, head, limits.idle) => {}
             () = aged(limits.max_age) => {}
@@ -272,6 +274,7 @@ impl Shared {
         // whoever asks within a moment is answered and told, and whoever does not is idle.
         if self.stopping.is_cancelled() && watched.borrow().is_http1 {
             tokio::select! {
+                biased;
                 ended = &mut connection => return log_end(peer, ended),
                 () = quiet(&mut watched, Instant::now() + LINGER, LINGER) => {}
                 () = self.cut.cancelled() => return,
@@ -279,6 +282,7 @@ impl Shared {
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
+            biased;
             ended = connection => log_end(peer, ended),
             () = quiet(&mut watched, Instant::now() + LINGER, LINGER) => {}
             () = self.cut.cancelled() => {}
