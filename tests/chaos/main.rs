@@ -44,7 +44,7 @@ use tokio::time::sleep;
 use crate::evidence::Evidence;
 use crate::line::Line;
 use crate::plan::{Levels, Story};
-use crate::protections::{CONNECTOR_HOP, KILL_EVERY, KONNECT_HOP, Protection};
+use crate::protections::{CONNECTOR_HOP, KILL_EVERY, KONNECT_HOP, MISHAPS, Protection};
 use crate::story::{Ending, tell};
 use crate::verdict::{TWICE, Verdict};
 use crate::world::{Options, Who, World};
@@ -62,9 +62,9 @@ struct Arguments {
     /// How many clients are worked on at once.
     #[arg(long, default_value_t = 32)]
     at_once: usize,
-    /// How many in a hundred requests go wrong at the IdP.
-    #[arg(long, default_value_t = 12)]
-    mishaps: u32,
+    /// How many in a hundred requests go wrong at the IdP; default 12.
+    #[arg(long)]
+    mishaps: Option<u32>,
     /// How many in a hundred go wrong between Konnect and the gateways; default 10.
     #[arg(long)]
     konnect_hop: Option<u32>,
@@ -91,6 +91,11 @@ struct Arguments {
 impl Arguments {
     fn off(&self) -> Option<&'static Protection> {
         self.without.as_deref().and_then(protections::of)
+    }
+
+    fn mishaps(&self) -> u32 {
+        let mishaps = self.off().map_or(MISHAPS, |off| off.mishaps);
+        self.mishaps.unwrap_or(mishaps)
     }
 
     fn levels(&self) -> Levels {
@@ -127,7 +132,7 @@ async fn main() -> ExitCode {
     let levels = arguments.levels();
     let options = Options {
         seed,
-        mishaps: arguments.mishaps,
+        mishaps: arguments.mishaps(),
         levels,
         without: arguments.without.clone(),
     };

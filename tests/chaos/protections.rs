@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::verdict::{FOREIGN, LOST_REGISTRATION, LOST_UPDATE, ORPHAN, TWICE};
+use crate::verdict::{FOREIGN, LOST_REGISTRATION, LOST_UPDATE, ORPHAN, TWICE, UNASKED_ROTATION};
 
 /// One protection of the gateway's or of the SDK's.
 pub(crate) struct Protection {
     pub(crate) name: &'static str,
-    /// Percentages of what goes wrong on the two hops; milliseconds between kills of gateways, or no kills.
+    /// Percentages of what goes wrong at the IdP and on the two hops; milliseconds between kills of gateways, or no kills.
+    pub(crate) mishaps: u32,
     pub(crate) konnect_hop: u32,
     pub(crate) connector_hop: u32,
     pub(crate) kill_gateways_every: Option<u64>,
@@ -16,12 +17,14 @@ pub(crate) struct Protection {
 }
 
 /// The usual levels.
+pub(crate) const MISHAPS: u32 = 12;
 pub(crate) const KONNECT_HOP: u32 = 10;
 pub(crate) const CONNECTOR_HOP: u32 = 2;
 pub(crate) const KILL_EVERY: u64 = 2_000;
 
 const USUAL: Protection = Protection {
     name: "",
+    mishaps: MISHAPS,
     konnect_hop: KONNECT_HOP,
     connector_hop: CONNECTOR_HOP,
     kill_gateways_every: None,
@@ -37,6 +40,7 @@ const KILLED: Protection = Protection {
 pub(crate) const ALL: [Protection; 8] = [
     Protection {
         name: "guard",
+        connector_hop: 20,
         ..USUAL
     },
     Protection {
@@ -50,13 +54,14 @@ pub(crate) const ALL: [Protection; 8] = [
     },
     Protection {
         name: "mark-check",
+        mishaps: 40,
         harm: &[FOREIGN],
         ..USUAL
     },
     Protection {
         name: "only-once",
-        connector_hop: 20,
-        harm: &[TWICE],
+        connector_hop: 30,
+        harm: &[TWICE, UNASKED_ROTATION],
         ..USUAL
     },
     Protection {
@@ -94,6 +99,7 @@ pub(crate) fn table() -> String {
     for protection in &ALL {
         let Protection {
             name,
+            mishaps,
             konnect_hop,
             connector_hop,
             ..
@@ -105,7 +111,7 @@ pub(crate) fn table() -> String {
         let harm = protection.harm.join(", or ");
         let _ = writeln!(
             table,
-            "  {name:<12} --konnect-hop {konnect_hop} --connector-hop {connector_hop} {kills}: {harm}"
+            "  {name:<12} --mishaps {mishaps} --konnect-hop {konnect_hop} --connector-hop {connector_hop} {kills}: {harm}"
         );
     }
     table

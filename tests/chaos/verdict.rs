@@ -13,6 +13,7 @@ use crate::story::Ending;
 pub(crate) const ORPHAN: &str = "an orphan that nothing excuses";
 pub(crate) const FOREIGN: &str = "a foreign client was changed";
 pub(crate) const TWICE: &str = "a request sent twice succeeded twice";
+pub(crate) const UNASKED_ROTATION: &str = "a rotation that nobody asked for";
 pub(crate) const LOST_UPDATE: &str = "an update is lost or was never asked for";
 pub(crate) const LOST_REGISTRATION: &str = "a registration is lost";
 
@@ -98,7 +99,7 @@ impl Verdict {
         let rotations = Rotations::new(evidence.of(&known.id), known, &ending.sent);
         for line in rotations.unasked() {
             let what = format!("at {}: {}", line.at, story());
-            self.harm("a rotation that nobody asked for", &what);
+            self.harm(UNASKED_ROTATION, &what);
         }
         for what in vanished(evidence.of(&known.id), known, &ending.sent, &rotations) {
             let what = format!("{what}: {}", story());
