@@ -9,6 +9,7 @@ use crate::history::Rotations;
 use crate::journal::{Call, Event, Line};
 use crate::known::Known;
 use crate::line::Lost;
+use crate::made::Made;
 use crate::passed::{Passed, Rpc, Said};
 use crate::story::{Ending, Sent};
 use crate::undoing::Undoing;
@@ -61,12 +62,28 @@ impl Evidence<'_> {
         let made = self.of(id).find(|line| is_commit(line, Call::Create));
         let window = match (operation, create, made) {
             (Some(operation), Some(sent), Some(made)) => {
-                Undoing::new(self, operation, id, made, sent).window()
+                self.undoing(operation, id, made, sent).window()
             }
             _ => Err("it was never asked for".to_owned()),
         };
         let why = |why| format!("{why}\n{}", self.story(id, name));
         window.map(str::to_owned).map_err(why)
+    }
+
+    fn undoing<'a>(
+        &'a self,
+        operation: Uuid,
+        client_id: &'a str,
+        line: &'a Line,
+        sent: &'a Sent,
+    ) -> Undoing<'a> {
+        let made = Made {
+            evidence: self,
+            operation,
+            client_id,
+            line,
+        };
+        Undoing { made, sent }
     }
 
     /// Why a client of Konnect's has a secret that Konnect does not know.
@@ -107,7 +124,7 @@ impl Evidence<'_> {
                 let Some(add) = add.max_by_key(|sent| sent.from) else {
                     return Err("an added secret that was never asked for".to_owned());
                 };
-                let window = Undoing::new(self, operation, id, made, add).window();
+                let window = self.undoing(operation, id, made, add).window();
                 window.map(str::to_owned)
             }
             Some((_, call, _)) => Err(format!("made by {call:?}")),

@@ -16,11 +16,13 @@ mod balancer;
 mod evidence;
 mod foreign;
 mod history;
+mod holder;
 #[path = "idp/journal.rs"]
 mod journal;
 mod keys;
 mod known;
 mod line;
+mod made;
 mod passed;
 mod plan;
 mod protections;
