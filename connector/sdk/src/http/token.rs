@@ -25,6 +25,8 @@ use crate::settings::SecretFile;
 const USUAL_LIFE: Duration = Duration::from_secs(60);
 /// Whatever an IdP says, a token is renewed after this.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// After an early renewal has failed, the old token is used for so long before the next.
+const NEXT_RENEWAL: Duration = Duration::from_secs(10);
 
 /// The connector's own credential: an OAuth client that gets its token by client_credentials (RFC 6749 section 4.4).
 ///
@@ -64,7 +66,34 @@ impl fmt::Debug for Tokens {
 #[derive(Default)]
 struct Slot {
     current: ArcSwapOption<Token>,
-    renewing: Mutex<()>,
+    renewing: Mutex<Renewing>,
+}
+
+/// What whoever renews leaves to the next.
+#[derive(Default)]
+struct Renewing {
+    failed: Option<Instant>,
+    refusal: Option<Refusal>,
+}
+
+/// How the IdP refused the credential.
+struct Refusal {
+    when: Instant,
+    message: String,
+}
+
+impl Renewing {
+    /// Remembers what came of it.
+    fn ended(&mut self, fetched: &Result<Arc<Token>, Fault>) {
+        let when = Instant::now();
+        let fault = fetched.as_ref().err();
+        self.failed = fault.map(|_| when);
+        let refused = fault.filter(|fault| fault.kind() == &FaultKind::Refused);
+        self.refusal = refused.map(|fault| Refusal {
+            when,
+            message: fault.to_string(),
+        });
+    }
 }
 
 impl Tokens {
@@ -82,6 +111,10 @@ impl Tokens {
         if let Some(slot) = slots.get(&key).and_then(Weak::upgrade) {
             if let Some(token) = slot.current.load().as_ref() {
                 token.superseded.store(true, Ordering::Relaxed);
+            }
+            // What failed with the secret before may go well with this one.
+            if let Ok(mut renewing) = slot.renewing.try_lock() {
+                *renewing = Renewing::default();
             }
             return slot;
         }
@@ -150,7 +183,7 @@ impl TokenSource {
         if Instant::now() < token.renew_at && !superseded {
             return Ok(token);
         }
-        let Ok(_renewing) = self.slot.renewing.try_lock() else {
+        let Ok(mut renewing) = self.slot.renewing.try_lock() else {
             return Ok(token);
         };
         // Whoever had the lock before may have done the work.
@@ -158,9 +191,17 @@ impl TokenSource {
         if let Some(newer) = newer.filter(|newer| !Arc::ptr_eq(newer, &token)) {
             return Ok(newer);
         }
+        if renewing
+            .failed
+            .is_some_and(|failed| failed.elapsed() < NEXT_RENEWAL)
+        {
+            return Ok(token);
+        }
         // A token endpoint that hangs leaves the call itself the other half.
         let half = deadline.at_most(deadline.remaining() / 2);
-        match self.fetch(client, half).await {
+        let fetched = self.fetch(client, half).await;
+        renewing.ended(&fetched);
+        match fetched {
             Ok(fresh) => Ok(fresh),
             Err(fault) => {
                 tracing::warn!(
@@ -187,7 +228,9 @@ impl TokenSource {
         refused: Option<&Arc<Token>>,
         deadline: Deadline,
     ) -> Result<Arc<Token>, Fault> {
-        let Ok(_renewing) = timeout_at(deadline.instant(), self.slot.renewing.lock()).await else {
+        let began = Instant::now();
+        let waiting = self.slot.renewing.lock();
+        let Ok(mut renewing) = timeout_at(deadline.instant(), waiting).await else {
             let message = "no access token was to be had in time; nothing was sent";
             return Err(Fault::new(FaultKind::Unavailable { after: None }, message)
                 .reason(Reason::TimedOut));
@@ -196,10 +239,21 @@ impl TokenSource {
         let usable = |token: &Arc<Token>| {
             Instant::now() < token.expires_at && refused.is_none_or(|r| !Arc::ptr_eq(token, r))
         };
-        match self.slot.current.load_full().filter(usable) {
-            Some(token) => Ok(token),
-            None => self.fetch(client, deadline).await,
+        if let Some(token) = self.slot.current.load_full().filter(usable) {
+            return Ok(token);
         }
+        // Or has been refused what everybody who waited would be refused.
+        if let Some(refusal) = &renewing.refusal
+            && refusal.when > began
+        {
+            let message = refusal.message.clone();
+            return Err(
+                Fault::new(FaultKind::Refused, message).reason(Reason::IdpCredentialRefused)
+            );
+        }
+        let fetched = self.fetch(client, deadline).await;
+        renewing.ended(&fetched);
+        fetched
     }
 
     /// Fetches a token: the credential and its rights as they are now.

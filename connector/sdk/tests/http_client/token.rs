@@ -122,25 +122,60 @@ async fn a_token_is_renewed_within_a_day_however_long_it_claims_to_live() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_renewed_is_used_on_while_it_works() {
-    let idp = Server::start(|asked| match (asked.line.as_str(), asked.nth) {
-        (TOKEN, 1) => granted(asked),
-        (TOKEN, 2) => answer(503, ""),
-        (TOKEN, 3) => answer(400, r#"{"error":"invalid_client"}"#),
-        (TOKEN, 4) => answer(200, "no grant"),
-        (TOKEN, 5) => Reply::Cut(Vec::new()),
-        (THING, _) => answer(200, "{}"),
+async fn a_token_that_cannot_be_renewed_is_used_on_and_its_renewal_tried_again_after_a_while() {
+    let failures: [fn() -> Reply; 4] = [
+        || answer(503, ""),
+        || answer(400, r#"{"error":"invalid_client"}"#),
+        || answer(200, "no grant"),
+        || Reply::Cut(Vec::new()),
+    ];
+    for failure in failures {
+        let idp = Server::start(move |asked| match (asked.line.as_str(), asked.nth) {
+            (TOKEN, 2) => failure(),
+            (TOKEN, _) => granted(asked),
+            (THING, _) => answer(200, "{}"),
+            _ => Reply::Unexpected,
+        })
+        .await;
+        let (client, _secret) = authorized(&idp);
+        all_ok(done(callers(&client, 1)).await);
+        pass(OLD).await;
+        for _ in 0..3 {
+            all_ok(done(callers(&client, 1)).await);
+        }
+        assert_eq!(idp.asked(TOKEN).len(), 2);
+        pass(Duration::from_secs(10)).await;
+        for _ in 0..2 {
+            all_ok(done(callers(&client, 1)).await);
+        }
+        assert_eq!(bore(&idp.asked(THING)), [1, 1, 1, 1, 3, 3]);
+    }
+}
+
+#[tokio::test]
+async fn callers_who_wait_for_a_token_are_refused_together() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let idp = Server::start(move |asked| match asked.line.as_str() {
+        TOKEN if asked.nth == 1 => held.hold(answer(401, r#"{"error":"invalid_client"}"#)),
+        TOKEN => answer(401, r#"{"error":"invalid_client"}"#),
         _ => Reply::Unexpected,
     })
     .await;
     let (client, _secret) = authorized(&idp);
-    all_ok(done(callers(&client, 1)).await);
-    pass(OLD).await;
-    for failures in 1..=4 {
-        all_ok(done(start(&client, get_thing)).await);
-        assert_eq!(idp.asked(TOKEN).len(), 1 + failures);
+    let callers = callers(&client, 20);
+    gate.reached_by(1).await;
+    gate.open();
+    for refused in done(callers).await {
+        let fault = refused.unwrap_err();
+        let expected = ("refused", Outcome::NotApplied, Reason::IdpCredentialRefused);
+        assert_eq!(told(&fault), expected);
+        assert!(fault.to_string().contains("invalid_client"), "{fault}");
     }
-    assert_eq!(bore(&idp.asked(THING)), [1; 5]);
+    assert_eq!(idp.lines(), [TOKEN]);
+    let again = done(start(&client, get_thing)).await;
+    assert!(again.iter().all(Result::is_err));
+    assert_eq!(idp.lines(), [TOKEN; 2]);
 }
 
 #[tokio::test]
