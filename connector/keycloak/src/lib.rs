@@ -32,9 +32,6 @@ use crate::grants::{Absent, Change};
 use crate::list::Place;
 use crate::map::Before;
 
-/// The most clients that are read at once.
-const LARGEST_PAGE: usize = 100;
-
 /// One Keycloak realm, as a connector speaks to it.
 #[derive(Debug)]
 pub struct Keycloak {
@@ -336,7 +333,7 @@ impl Idp for Keycloak {
         let place = place
             .map_err(|rule| Fault::invalid(vec![fault::Violation::new(Field::Page, &rule)]))?;
         // A client can take 3 KB, and an answer may have 1 MiB.
-        let size = usize::from(page.size).min(LARGEST_PAGE);
+        let size = usize::from(page.size).min(list::LARGEST_PAGE);
         let listed = list::after(&self.api, deadline, place, size).await?;
         let installation = installation.as_str();
         Ok(ManagedClients {

@@ -12,12 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{Api, Client};
 
+/// The most clients that are read at once: an answer is at most 1 MiB, and a client is rarely more than 3 KB.
+const AT_ONCE: usize = 100;
+/// The longest page: what is read for one reaches [`OVERLAP`] beyond it on both sides.
+pub(crate) const LARGEST_PAGE: usize = AT_ONCE - 2 * OVERLAP;
 /// How many of the last clients seen are remembered: the place is lost only when all of them are gone.
 const REMEMBERED: usize = 20;
 /// How far before the expected place a page is asked for: so many clients may vanish before it without another look.
-const OVERLAP: usize = 50;
-/// How many clients one look further back takes in, and how many looks there are.
-const FURTHER: usize = 100;
+const OVERLAP: usize = 25;
+/// How many looks there are farther away.
 const LOOKS: usize = 10;
 
 /// More clients than a realm can hold: a place beyond is not ours.
@@ -139,12 +142,12 @@ async fn look(
 /// before it (many have vanished), then behind it (many have appeared).
 async fn search(api: &Api, deadline: Deadline, place: &Place) -> Result<Option<usize>, Fault> {
     let window = async |first: usize| {
-        let clients = api.list(deadline, first, FURTHER).await?;
+        let clients = api.list(deadline, first, AT_ONCE).await?;
         let found = place.find(&clients).map(|behind| first + behind);
         Ok::<_, Fault>((found, clients.is_empty()))
     };
     for n in 1..=LOOKS {
-        let first = place.passed.saturating_sub(n * FURTHER);
+        let first = place.passed.saturating_sub(n * AT_ONCE);
         if let (Some(found), _) = window(first).await? {
             return Ok(Some(found));
         }
@@ -153,7 +156,7 @@ async fn search(api: &Api, deadline: Deadline, place: &Place) -> Result<Option<u
         }
     }
     for n in 0..LOOKS {
-        match window(place.passed + n * FURTHER).await? {
+        match window(place.passed + n * AT_ONCE).await? {
             (Some(found), _) => return Ok(Some(found)),
             (None, true) => break,
             (None, false) => {}
