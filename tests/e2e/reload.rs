@@ -384,17 +384,18 @@ async fn clients_are_imported_without_a_restart_and_a_broken_file_keeps_the_last
         assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
     }
 
-    // An installation is never changed: what bears its mark would be lost.
-    let read = rewrite(&mut bridge.connector, |_| {
-        good.replace("installation: e2e", "installation: other")
-    })
-    .await;
-    assert_eq!(read["outcome"], "ok");
-    let told = lines(&bridge.connector.process.output(), "WARN");
-    assert!(
-        told.iter().any(|line| line.contains("`installation`")),
-        "{told:?}"
-    );
+    // Clients are where they are, and bear the mark that they bear.
+    let elsewhere = good.replace(&bridge.proxy.url(), "http://127.0.0.1:1");
+    let others = good.replace("installation: e2e", "installation: other");
+    for (text, member) in [(elsewhere, "`idp`"), (others, "`installation`")] {
+        // Nothing of it takes effect.
+        let text = text.replace(&import, "");
+        let read = rewrite(&mut bridge.connector, |_| text).await;
+        assert_eq!(read["outcome"], "refused");
+        let told = lines(&bridge.connector.process.output(), "ERROR");
+        assert!(told.iter().any(|line| line.contains(member)), "{told:?}");
+        assert_eq!(konnect.list(&id).await.listed(&id).len(), 1);
+    }
     konnect.delete(&made.client_id).await.gone();
     assert_eq!(bridge.idp().clients().await.len(), 1);
 }

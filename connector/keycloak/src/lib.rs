@@ -142,6 +142,10 @@ impl Idp for Keycloak {
         }
     }
 
+    fn instance(&self) -> String {
+        self.api.issuer()
+    }
+
     fn own_credential(&self) -> Option<&str> {
         Some(&self.own_client_id)
     }

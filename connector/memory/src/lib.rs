@@ -70,6 +70,10 @@ impl Idp for Memory {
         }
     }
 
+    fn instance(&self) -> String {
+        self.http.base().to_string()
+    }
+
     fn own_credential(&self) -> Option<&str> {
         Some(&self.own_client_id)
     }

@@ -52,6 +52,10 @@ pub trait Idp: Sized + Send + Sync + 'static {
     /// What this connector with this configuration can do.
     fn traits(&self) -> Traits;
 
+    /// Which IdP this is, for operators: `https://idp.example/realms/a`. A configuration that leads to another takes a
+    /// restart, for what is still to be undone would be looked for there.
+    fn instance(&self) -> String;
+
     /// The id of the client that is the connector's own credential, if it is one: it is never touched.
     fn own_credential(&self) -> Option<&str>;
 

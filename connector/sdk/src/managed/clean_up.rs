@@ -1,5 +1,6 @@
 //! Clients made for Konnect's Verify, of which Konnect keeps nothing: the one kind that is removed without being asked.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,26 +23,52 @@ const TIME_TO_LIST: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct CleaningUp(AtomicBool);
 
+/// The one that runs, until it is dropped, however it ends.
+struct Running(Arc<CleaningUp>);
+
+impl CleaningUp {
+    /// Begins one, unless one runs.
+    fn begin(self: &Arc<Self>) -> Option<Running> {
+        let runs = self.0.swap(true, Ordering::AcqRel);
+        (!runs).then(|| Running(Arc::clone(self)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Release);
+    }
+}
+
 impl<I: Idp> Shared<I> {
     /// Removes an installation's probes that are older than 10 minutes, as a task of its own.
     pub(super) fn remove_old_probes(self: Arc<Self>, installation: Installation) {
-        if self.cleaning_up.0.swap(true, Ordering::AcqRel) {
+        let Some(running) = self.cleaning_up.begin() else {
             return;
-        }
+        };
         let operations = self.operations.clone();
         operations.spawn_because_of(&Cause::current(), "remove_old_probes", async move {
-            match self.clean_up(&installation).await {
+            let _running = running;
+            let stopping = self.operations.stopping();
+            let ended = tokio::select! {
+                // They keep nobody waiting who wants to end.
+                () = stopping => return,
+                ended = self.clean_up(&installation) => ended,
+            };
+            match ended {
                 Ok(()) => tracing::debug!("old clients of Konnect's Verify are cleaned up"),
                 Err(fault) => {
                     tracing::warn!("clients of Konnect's Verify could not be cleaned up; the next Verify tries again: {fault}");
                 }
             }
-            self.cleaning_up.0.store(false, Ordering::Release);
         });
     }
 
+    /// Goes through all pages, whatever becomes of one client.
     async fn clean_up(&self, installation: &Installation) -> Result<(), Fault> {
         let mut page = Page::default();
+        let mut asked = HashSet::new();
+        let mut failed = Ok(());
         loop {
             let deadline = Deadline::after(TIME_TO_LIST);
             let list = match self.idp.list_marked(deadline, installation, &page).await {
@@ -50,14 +77,20 @@ impl<I: Idp> Shared<I> {
             };
             for client in list.clients {
                 if client.probe && client.operation_id.age() > LIFETIME {
-                    self.remove_probe(installation, &client).await?;
+                    let removed = self.remove_probe(installation, &client).await;
+                    failed = failed.and(removed);
                 }
             }
-            page.token = list.next;
-            if page.token.is_none() {
+            let Some(token) = list.next else {
                 tracing::debug!("the clients of Konnect's Verify have been looked through");
-                return Ok(());
+                return failed;
+            };
+            if !asked.insert(token.clone()) {
+                return failed.and(Err(Fault::internal(
+                    "the list of clients leads back to a page that was read before",
+                )));
             }
+            page.token = Some(token);
         }
     }
 

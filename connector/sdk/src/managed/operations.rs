@@ -84,6 +84,11 @@ impl Operations {
         drop(self.runtime.spawn(task));
     }
 
+    /// Waits until the process is told to stop.
+    pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.shutdown.stopping()
+    }
+
     /// Notes an undo for as long as what this gives is kept.
     pub(super) fn undoing(&self, id: OperationId) -> Unfinished {
         self.shutdown.unfinished("undo", id)

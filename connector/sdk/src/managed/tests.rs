@@ -248,3 +248,67 @@ async fn an_abort_removes_the_secret_that_the_operation_added_whatever_client_it
     assert_eq!(world.abort(operation, other).await, Abort::Undone);
     assert_eq!(world.idp.table().secrets, []);
 }
+
+/// Clients of Verify that are long over, the first of which cannot be deleted.
+fn old_probes() -> World {
+    let world = World::new(Scripted::new(true));
+    let mark = Mark {
+        caller: caller("p"),
+        operation_id: OperationId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap(),
+        made: Made::ByUs,
+        probe: true,
+    };
+    let mut table = world.idp.table();
+    table.stuck = "a";
+    for id in ["a", "b"] {
+        table.clients.push((id.to_owned(), mark.clone()));
+    }
+    drop(table);
+    world
+}
+
+fn left(world: &World) -> Vec<String> {
+    let table = world.idp.table();
+    table.clients.iter().map(|(id, _)| id.clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_cannot_be_removed_keeps_no_other() {
+    let world = old_probes();
+    world.connector.remove_old_probes(&caller("p").installation);
+    world.settled().await;
+    assert_eq!(left(&world), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_probes_that_leads_back_to_itself_is_left() {
+    let world = old_probes();
+    world.idp.table().is_circle = true;
+    world.connector.remove_old_probes(&caller("p").installation);
+    world.settled().await;
+    assert!(world.idp.table().pages < 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_up_that_panicked_is_begun_again() {
+    let world = old_probes();
+    world.idp.table().pages = 9;
+    world.connector.remove_old_probes(&caller("p").installation);
+    world.settled().await;
+    assert_eq!(left(&world), ["a", "b"]);
+    world.idp.table().pages = 0;
+    world.connector.remove_old_probes(&caller("p").installation);
+    world.settled().await;
+    assert_eq!(left(&world), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_up_keeps_no_process_from_its_end() {
+    let mut world = old_probes();
+    world.idp.gate = Arc::new(Semaphore::new(0));
+    world.connector = Managed::new(world.idp.clone(), Imported::default(), &world.shutdown);
+    world.connector.remove_old_probes(&caller("p").installation);
+    world.shutdown.stop();
+    let end = tokio::time::timeout(Duration::from_secs(1), world.settled()).await;
+    assert!(end.is_ok(), "it is waited for");
+}

@@ -25,7 +25,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use self::config::{Certificates, Config, Read};
-use self::reload::{Fixed, Reload};
+use self::reload::{Fixed, Home, Reload};
 use crate::examine;
 use crate::http::Tokens;
 use crate::idp::Idp;
@@ -162,6 +162,7 @@ async fn serve<I: Idp>(
     };
     let service = format!("dcr-connector-{}", I::NAME);
     let traces = Traces::begin(&service, I::VERSION, config.tracing.as_ref())?;
+    let home = Home::of(&config);
     let fixed = Fixed::of(&mut config);
     let listener = listen::bind("listen", config.listen).await.map_err(text)?;
     let probes = listen::bind("probe_listen", config.probe_listen)
@@ -182,6 +183,7 @@ async fn serve<I: Idp>(
         file: file.to_owned(),
         files,
         tokens,
+        home,
         fixed,
         connector: connector.clone(),
         reloads: Reloads::new(ours),

@@ -19,15 +19,53 @@ pub(super) struct Reload<I> {
     pub(super) file: PathBuf,
     pub(super) files: BTreeSet<PathBuf>,
     pub(super) tokens: Tokens,
+    pub(super) home: Home,
     pub(super) fixed: Fixed,
     pub(super) connector: Managed<I>,
     pub(super) reloads: Reloads,
 }
 
+/// Where the clients are, and the mark that they bear. A process never changes it: what is still to be undone would be
+/// looked for elsewhere.
+#[derive(Debug)]
+pub(super) struct Home {
+    installation: Installation,
+    instance: String,
+}
+
+impl Home {
+    pub(super) fn of<I: Idp>(config: &Config<I>) -> Self {
+        Self {
+            installation: config.installation.clone(),
+            instance: config.idp.instance(),
+        }
+    }
+
+    /// Why a configuration cannot be put into force by a process that has this one.
+    fn refusals(&self, new: &Self) -> Vec<String> {
+        let installation = self.installation != new.installation;
+        let installation = installation.then(|| {
+            format!(
+                "`installation` has changed from {} to {}, and clients bear the mark of the old one: change it back, or \
+                 restart the connector",
+                self.installation, new.installation
+            )
+        });
+        let instance = self.instance != new.instance;
+        let instance = instance.then(|| {
+            format!(
+                "`idp` has changed from {} to {}, and what is still to be undone is at the old one: change it back, or \
+                 restart the connector",
+                self.instance, new.instance
+            )
+        });
+        installation.into_iter().chain(instance).collect()
+    }
+}
+
 /// What takes effect at a start only.
 #[derive(Debug, PartialEq)]
 pub(super) struct Fixed {
-    installation: Installation,
     listen: SocketAddr,
     probe_listen: SocketAddr,
     tls: Option<MutualServerFiles>,
@@ -37,7 +75,6 @@ pub(super) struct Fixed {
 impl Fixed {
     pub(super) fn of<I>(config: &mut Config<I>) -> Self {
         Self {
-            installation: config.installation.clone(),
             listen: config.listen,
             probe_listen: config.probe_listen,
             tls: config.tls.take(),
@@ -47,7 +84,6 @@ impl Fixed {
 
     fn differing(&self, new: &Self) -> impl Iterator<Item = &'static str> {
         let members = [
-            ("installation", self.installation != new.installation),
             ("listen", self.listen != new.listen),
             ("probe_listen", self.probe_listen != new.probe_listen),
             ("tls", self.tls != new.tls),
@@ -62,6 +98,16 @@ impl<I: Idp> Reload<I> {
     /// Reads again, and returns the files to watch. Must be called within a tokio runtime; blocks.
     pub(super) fn again(&mut self) -> Vec<PathBuf> {
         let Read { config, files } = Read::<I>::of(&self.file, &self.tokens, Certificates::Leave);
+        let config = config
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+            .and_then(|config| {
+                let refusals = self.home.refusals(&Home::of(&config));
+                if refusals.is_empty() {
+                    Ok(config)
+                } else {
+                    Err(refusals)
+                }
+            });
         match config {
             Ok(mut config) => {
                 let fixed = Fixed::of(&mut config);

@@ -13,8 +13,8 @@ use crate::idp::{Added, Created, Found, FoundByOperation, Idp, Rotated, Traits};
 use crate::managed::Owned;
 use crate::mark::{Mark, Marked};
 use crate::model::{
-    Adjustment, Capability, ClientId, ClientUpdate, Deadline, Finding, NewClient, OperationId,
-    Removal, SecretId, SecretMetadata,
+    Adjustment, Capability, ClientId, ClientUpdate, Deadline, Finding, Installation, ManagedClient,
+    ManagedClients, NewClient, OperationId, Page, Removal, SecretId, SecretMetadata,
 };
 use crate::settings::Settings;
 
@@ -42,6 +42,12 @@ pub(super) struct Table {
     pub(super) shows: VecDeque<bool>,
     /// How often it was searched by operation.
     pub(super) searches: usize,
+    /// The client that cannot be deleted.
+    pub(super) stuck: &'static str,
+    /// Whether the list of clients never ends.
+    pub(super) is_circle: bool,
+    /// How many pages of the list were read.
+    pub(super) pages: usize,
 }
 
 impl Scripted {
@@ -107,6 +113,10 @@ impl Idp for Scripted {
         }
     }
 
+    fn instance(&self) -> String {
+        "memory".to_owned()
+    }
+
     fn own_credential(&self) -> Option<&str> {
         None
     }
@@ -160,6 +170,9 @@ impl Idp for Scripted {
 
     async fn delete(&self, _: Deadline, client: &Owned<()>) -> Result<(), Fault> {
         let mut table = self.table();
+        if table.stuck == client.client_id() {
+            return Err(Fault::new(FaultKind::TimedOut, "lost"));
+        }
         table.clients.retain(|(id, _)| id != client.client_id());
         Ok(())
     }
@@ -223,5 +236,33 @@ impl Idp for Scripted {
         let mut table = self.table();
         table.secrets.retain(|(id, _)| id != secret_id.as_str());
         Ok(Removal::Removed)
+    }
+
+    /// One client a page.
+    async fn list_marked(
+        &self,
+        _: Deadline,
+        _: &Installation,
+        page: &Page,
+    ) -> Result<ManagedClients, Fault> {
+        self.may_go_on().await;
+        let mut table = self.table();
+        table.pages += 1;
+        assert!(table.pages < 10, "it goes on for ever");
+        let number = page.token.as_deref().map_or(0, |t| t.parse().unwrap());
+        let client = table.clients.get(number).map(|(id, mark)| ManagedClient {
+            client_id: ClientId::parse(id).unwrap(),
+            provider_id: mark.caller.provider_id.clone(),
+            operation_id: mark.operation_id,
+            created_at: None,
+            probe: mark.probe,
+        });
+        let is_last = client.is_none();
+        let next = if is_last { 0 } else { number + 1 };
+        Ok(ManagedClients {
+            clients: client.into_iter().collect(),
+            next: (table.is_circle || !is_last).then(|| next.to_string()),
+            complete: true,
+        })
     }
 }
