@@ -166,6 +166,20 @@ impl Process {
     }
 }
 
+/// When a test fails, what the process printed last is shown.
+impl Drop for Process {
+    #[expect(clippy::print_stderr, reason = "it belongs to the output of the test")]
+    fn drop(&mut self) {
+        const SHOWN: usize = 100;
+        if std::thread::panicking() {
+            let output = self.output();
+            let hidden = output.lines().count().saturating_sub(SHOWN);
+            let shown: Vec<_> = output.lines().skip(hidden).collect();
+            eprintln!("--- {} printed:\n{}", self.name, shown.join("\n"));
+        }
+    }
+}
+
 /// Lets this process open as many files as it may: tests that play a crowd need them.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
