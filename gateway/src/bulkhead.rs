@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dcr_contract::model::Deadline;
-use dcr_contract::{Fault, FaultKind, Reason};
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::reply::Refusal;
 
 /// Calls of one provider in flight.
 const CALLS: usize = 64;
 /// For a call to end, so that another can begin.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What a caller without a slot is told to wait.
-const COME_BACK_AFTER: Duration = Duration::from_secs(1);
 
 /// The calls of one provider. Clones are the same.
 #[derive(Debug, Clone)]
@@ -32,26 +31,19 @@ impl Bulkhead {
     /// Waits for a slot, first come, first served.
     ///
     /// # Errors
-    /// `Unavailable` when there was none within a second, or within half of the time that the call has left.
-    pub(crate) async fn enter(&self, deadline: Deadline) -> Result<Slot<'_>, Fault> {
+    /// `Busy` when there was none within a second, or within half of the time that the call has left.
+    pub(crate) async fn enter(&self, deadline: Deadline) -> Result<Slot<'_>, Refusal> {
         let patience = deadline.at_most(PATIENCE.min(deadline.remaining() / 2));
         match tokio::time::timeout_at(patience.instant(), self.0.acquire()).await {
             Ok(Ok(permit)) => Ok(Slot(permit)),
             // Nobody closes the semaphore.
-            Ok(Err(_)) | Err(_) => Err(full()),
+            Ok(Err(_)) | Err(_) => Err(Refusal::Busy),
         }
     }
 }
 
-fn full() -> Fault {
-    let after = Some(COME_BACK_AFTER);
-    let message = format!("{CALLS} calls of this provider are in flight, and none ended in time");
-    Fault::new(FaultKind::Unavailable { after }, message).reason(Reason::IdpUnavailable)
-}
-
 #[cfg(test)]
 mod tests {
-    use dcr_contract::Outcome;
     use tokio::time::Instant;
 
     use super::*;
@@ -68,11 +60,9 @@ mod tests {
             slots.push(bulkhead.enter(ample()).await.unwrap());
         }
         let began = Instant::now();
-        let fault = bulkhead.clone().enter(ample()).await.err().unwrap();
+        let refusal = bulkhead.clone().enter(ample()).await.err().unwrap();
         assert_eq!(began.elapsed().as_millis(), 1_000);
-        let after = Some(Duration::from_secs(1));
-        assert_eq!(fault.kind(), &FaultKind::Unavailable { after });
-        assert_eq!(fault.done(), Outcome::NotApplied);
+        assert!(matches!(refusal, Refusal::Busy), "{refusal:?}");
 
         let late = Deadline::after(Duration::from_millis(100));
         let began = Instant::now();

@@ -8,8 +8,6 @@ use dcr_runtime::http::AmbiguousLength;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, TRANSFER_ENCODING};
 use http::{Version, request};
 
-use crate::reply::Refusal;
-
 /// Headers of which one reader takes the first, and another the last.
 const ONCE: [HeaderName; 3] = [AUTHORIZATION, CONTENT_TYPE, TRANSFER_ENCODING];
 
@@ -43,20 +41,19 @@ impl Ambiguity {
 ///
 /// # Errors
 /// When it is ambiguous.
-pub(crate) fn judge(head: &request::Parts) -> Result<(), Refusal> {
-    let ambiguity = if head.extensions.get::<AmbiguousLength>().is_some() {
-        Ambiguity::Length
+pub(crate) fn judge(head: &request::Parts) -> Result<(), Ambiguity> {
+    if head.extensions.get::<AmbiguousLength>().is_some() {
+        Err(Ambiguity::Length)
     } else if !has_one_host(head) {
-        Ambiguity::Host
+        Err(Ambiguity::Host)
     } else if ONCE
         .iter()
         .any(|name| head.headers.get_all(name).iter().nth(1).is_some())
     {
-        Ambiguity::Repeated
+        Err(Ambiguity::Repeated)
     } else {
-        return Ok(());
-    };
-    Err(Refusal::Ambiguous(ambiguity))
+        Ok(())
+    }
 }
 
 /// HTTP/1.1 demands `Host` (RFC 9112 section 3.2); HTTP/2 has `:authority` instead, and only the same may be beside it

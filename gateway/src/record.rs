@@ -157,6 +157,11 @@ impl Drop for Line {
         {
             self.metrics.auth_failure(denial.name());
         }
+        if let Some(provider) = record.provider.get()
+            && refusal.as_ref().is_some_and(|refusal| refusal.is_shed())
+        {
+            self.metrics.shed(provider, outcome);
+        }
 
         let operation = record.operation.get().map(|operation| operation.name());
         let provider = record.provider.get().map(ProviderLabel::as_str);
@@ -180,8 +185,8 @@ impl Drop for Line {
             };
         }
         match status {
-            // What strangers send without end must not fill the log; it is counted.
-            429 if matches!(refusal.as_deref(), Some(Refusal::DeniedTooOften { .. })) => {
+            // It is counted.
+            _ if refusal.as_deref().is_some_and(Refusal::is_noise) => {
                 line!(debug, "call refused");
             }
             500 => line!(error, "call failed"),

@@ -21,6 +21,8 @@ use crate::limits::Loss;
 /// Waits that are not known, and the longest that is told.
 const USUAL_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// For a call in flight to end.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
 /// More violations than this are only counted: the text has to fit a form of Konnect's.
 const MOST_VIOLATIONS: usize = 10;
 
@@ -39,12 +41,19 @@ pub(crate) enum Refusal {
         after: Duration,
     },
     /// The head can be understood in more than one way.
-    Ambiguous(Ambiguity),
-    /// More calls than the provider may make.
+    Ambiguous {
+        /// In which.
+        ambiguity: Ambiguity,
+        /// Whether too many from the same peer were let in neither.
+        often: bool,
+    },
+    /// More calls than may be made with one key.
     RateLimited {
-        /// When it may make the next.
+        /// When the next may be made.
         after: Duration,
     },
+    /// As many calls of the provider are in flight as may be.
+    Busy,
     /// More losses than the provider's operator allows within an hour.
     Braked {
         /// Of what.
@@ -172,7 +181,7 @@ impl Refusal {
                 "too_many_failures",
                 "Too many calls without a valid key have come from this address. Try again later.",
             ),
-            Self::Ambiguous(ambiguity) => row(
+            Self::Ambiguous { ambiguity, .. } => row(
                 StatusCode::BAD_REQUEST,
                 "ambiguous_request",
                 ambiguity.sentence(),
@@ -180,7 +189,12 @@ impl Refusal {
             Self::RateLimited { .. } => row(
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
-                "This provider takes no more calls for now; nothing was done. Try again later.",
+                "With this key no more calls are taken for now; nothing was done. Try again later.",
+            ),
+            Self::Busy => row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "provider_busy",
+                "The bridge waits for as many calls of this provider as it may at once; nothing was done. Try again later.",
             ),
             Self::Braked { loss, .. } => row(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -245,8 +259,9 @@ impl Refusal {
                 _ => fault.to_string(),
             },
             Self::Denied(denial) | Self::DeniedTooOften { denial, .. } => denial.name().to_owned(),
-            Self::Ambiguous(_)
+            Self::Ambiguous { .. }
             | Self::RateLimited { .. }
+            | Self::Busy
             | Self::Braked { .. }
             | Self::OtherOrganization
             | Self::NoSuchPath
@@ -317,8 +332,21 @@ impl Refusal {
     fn is_a_strangers(&self) -> bool {
         matches!(
             self,
-            Self::Denied(_) | Self::DeniedTooOften { .. } | Self::Ambiguous(_)
+            Self::Denied(_) | Self::DeniedTooOften { .. } | Self::Ambiguous { .. }
         )
+    }
+
+    /// Whether it is one of many of a peer that nobody let in: what strangers send without end must not fill the log.
+    pub(crate) fn is_noise(&self) -> bool {
+        matches!(
+            self,
+            Self::DeniedTooOften { .. } | Self::Ambiguous { often: true, .. }
+        )
+    }
+
+    /// Whether nothing but the number of calls speaks against this one.
+    pub(crate) fn is_shed(&self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::Busy)
     }
 
     /// Whole seconds, 1 to 60.
@@ -331,6 +359,7 @@ impl Refusal {
                 _ => return None,
             },
             Self::Unaudited => USUAL_WAIT,
+            Self::Busy => BUSY_WAIT,
             Self::DeniedTooOften { after, .. }
             | Self::RateLimited { after }
             | Self::Braked { after, .. } => *after,
@@ -429,6 +458,7 @@ mod tests {
             ),
             (Refusal::BodyTooLarge, 413, "body_too_large"),
             (Refusal::BodyCut, 400, "body_incomplete"),
+            (Refusal::Busy, 503, "provider_busy"),
         ] {
             let allowed = status == 405;
             let (parts, json) = answer(refusal, Body::Application).await;

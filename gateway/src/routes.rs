@@ -1,9 +1,8 @@
 //! Konnect's seven operations, and what lies around them.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{self, ConnectInfo, Extension};
+use axum::extract::{self, Extension};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::{Router, body};
@@ -26,8 +25,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::audit::Audit;
 use crate::capture;
 use crate::guard::{Guard, Protections, Watched};
-use crate::head;
-use crate::keys::Denial;
+use crate::head::{self, Ambiguity};
+use crate::keys::{Denial, Key};
 use crate::konnect::{self, Event, Oddities};
 use crate::limits::Loss;
 use crate::metrics::Metrics;
@@ -55,13 +54,16 @@ struct Gateway {
 pub(crate) fn router(
     live: Live,
     protections: Protections,
-    metrics: &mut Registry,
+    registry: &mut Registry,
     audit: &Audit,
     shutdown: &Shutdown,
 ) -> Router {
-    metrics.register_collector(Box::new(live.limiters().clone()));
-    metrics.register_collector(Box::new(View(live.clone())));
-    let metrics = Arc::new(Metrics::new(metrics));
+    let metrics = Arc::new(Metrics::new(registry));
+    registry.register_collector(Box::new(live.limiters().clone()));
+    registry.register_collector(Box::new(View {
+        live: live.clone(),
+        metrics: Arc::clone(&metrics),
+    }));
     let gateway = Arc::new(Gateway {
         live,
         metrics: Arc::clone(&metrics),
@@ -97,18 +99,18 @@ async fn answer(
     request: axum::extract::Request,
 ) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
-    head::judge(&head)?;
+    head::judge(&head).map_err(|ambiguity| gateway.ambiguous(ambiguity, &record))?;
     let state = gateway.live.now();
-    let (provider, rest) = gateway.admit(&state, &head, &record)?;
+    let (provider, key, rest) = gateway.admit(&state, &head, &record)?;
     let target = Target::of(&head.method, rest).inspect(|target| {
         let _first = record.operation.set(target.operation);
     });
-    provider.limiter.admit()?;
-    let target = target?;
     let audited = gateway.audit.call(&record, &gateway.metrics);
-    audited
-        .end(gateway.act(provider, &target, &head, body, &record).await)
-        .await
+    let answer = async {
+        provider.limiter.admit(key)?;
+        gateway.act(provider, &target?, &head, body, &record).await
+    };
+    audited.end(answer.await).await
 }
 
 impl Gateway {
@@ -151,36 +153,40 @@ impl Gateway {
         }
     }
 
-    /// The provider of a call whose key opens it, and what follows the provider's path.
+    /// The provider of a call whose key opens it, that key, and what follows the provider's path.
     fn admit<'s, 'p>(
         &self,
         state: &'s State,
         head: &'p request::Parts,
         record: &Record,
-    ) -> Result<(&'s Provider, &'p str), Refusal> {
+    ) -> Result<(&'s Provider, &'s Key, &'p str), Refusal> {
         let found = state.providers.find(head.uri.path());
         let number = found.map(|(number, ..)| number);
         if let Some((_, provider, _)) = found {
             let _first = record.provider.set(provider.label.clone());
         }
+        let now = Timestamp::now();
         let key = state
             .keys
-            .judge(number, &head.headers, Timestamp::now())
-            .map_err(|denial| self.denied(denial, head))?;
-        let _first = record.key.set(key);
+            .judge(number, &head.headers, now)
+            .map_err(|denial| self.denied(denial, record))?;
+        let _first = record.key.set(key.id());
         let (_, provider, rest) =
-            found.ok_or_else(|| self.denied(Denial::UnknownProvider, head))?;
-        self.metrics.key_used(&provider.label, key);
-        Ok((provider, rest))
+            found.ok_or_else(|| self.denied(Denial::UnknownProvider, record))?;
+        key.used(now);
+        Ok((provider, key, rest))
     }
 
-    fn denied(&self, denial: Denial, head: &request::Parts) -> Refusal {
-        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
-        let peer = peer.map(|ConnectInfo(address)| address.ip());
-        match self.live.strangers().note(peer) {
+    fn denied(&self, denial: Denial, record: &Record) -> Refusal {
+        match self.live.strangers().note(record.peer) {
             Ok(()) => Refusal::Denied(denial),
             Err(after) => Refusal::DeniedTooOften { denial, after },
         }
+    }
+
+    fn ambiguous(&self, ambiguity: Ambiguity, record: &Record) -> Refusal {
+        let often = self.live.strangers().note(record.peer).is_err();
+        Refusal::Ambiguous { ambiguity, often }
     }
 }
 

@@ -36,10 +36,8 @@ impl State {
         limiters: &Limiters,
         shutdown: &Shutdown,
     ) -> Result<Self, Malformed> {
-        let mut keys = Keys::default();
-        for (number, provider) in config.providers.iter().enumerate() {
-            keys.add(number, &provider.api_keys);
-        }
+        let keys = config.providers.iter().map(|p| p.api_keys.as_slice());
+        let keys = Keys::new(keys, before.map(|state| &state.keys));
         let providers = Providers::new(
             config,
             before.map(|state| &state.providers),

@@ -35,6 +35,8 @@ struct Bridge {
     seen: UnboundedReceiver<Seen>,
     shutdown: Shutdown,
     registry: Registry,
+    config: Config,
+    live: Live,
 }
 
 impl Bridge {
@@ -71,8 +73,9 @@ impl Bridge {
         ];
         let shutdown = Shutdown::new();
         let mut registry = Registry::default();
+        let live = Live::new(&config, &shutdown).unwrap();
         let router = router(
-            Live::new(&config, &shutdown).unwrap(),
+            live.clone(),
             Protections::default(),
             &mut registry,
             &Audit::default(),
@@ -83,6 +86,8 @@ impl Bridge {
             seen,
             shutdown,
             registry,
+            config,
+            live,
         }
     }
 
@@ -409,6 +414,16 @@ async fn a_provider_whose_calls_hang_is_full_while_another_is_served() {
     let response = bridge.send(request("DELETE", "/a/c", KEY, "")).await;
     assert_eq!(response.status(), 503);
     assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    let metrics = bridge.metrics();
+    for line in [
+        r#"dcr_shed_total{provider="first",reason="provider_busy"} 1"#,
+        r#"dcr_operations_total{operation="delete_client",provider="first",outcome="provider_busy"} 1"#,
+    ] {
+        assert!(
+            metrics.lines().any(|l| l == line),
+            "{line} is not in\n{metrics}"
+        );
+    }
     let body = r#"{"client_name":"x"}"#;
     assert_eq!(bridge.call("POST", "/b", OTHER_KEY, body).await.0, 201);
     assert!(matches!(bridge.next().await, Seen::Create(_)));
@@ -419,4 +434,38 @@ async fn a_provider_whose_calls_hang_is_full_while_another_is_served() {
     let aborted = |seen: &Seen| matches!(seen, Seen::Abort(..));
     let rest = bridge.rest().await;
     assert_eq!(rest.iter().filter(|seen| aborted(seen)).count(), 64);
+}
+
+#[tokio::test]
+async fn what_was_counted_of_a_provider_or_key_ends_with_it() {
+    let mut bridge = Bridge::start().await;
+    for (path, key) in [("/a", KEY), ("/b", OTHER_KEY)] {
+        let body = r#"{"client_name":"x"}"#;
+        assert_eq!(bridge.call("POST", path, key, body).await.0, 201);
+    }
+    let old = KeyHash::of(KEY.as_bytes()).id().to_string();
+    let before = bridge.metrics();
+    for name in [
+        "dcr_operations_total",
+        "dcr_inflight",
+        "rpc_client_call_duration_seconds_count",
+        "dcr_api_key_last_used_timestamp_seconds",
+    ] {
+        let of_second = |line: &str| line.starts_with(name) && line.contains("second");
+        assert!(before.lines().any(of_second), "{name} is not in\n{before}");
+    }
+    assert!(before.contains(&old), "{before}");
+
+    let mut config = bridge.config.clone();
+    let _removed = config.providers.pop();
+    let new = &mut config.providers[0].api_keys[0];
+    new.hash = KeyHash::of(b"another_key_of_the_first");
+    bridge.live.replace(&config).unwrap();
+    let after = bridge.metrics();
+    assert!(!after.contains(r#"provider="second""#), "{after}");
+    assert!(!after.contains(&old), "{after}");
+    let stays =
+        r#"dcr_operations_total{operation="create_client",provider="first",outcome="ok"} 1"#;
+    assert!(after.lines().any(|line| line == stays), "{after}");
+    assert!(matches!(bridge.next().await, Seen::Create(_)));
 }

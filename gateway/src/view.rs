@@ -1,36 +1,58 @@
 //! What metrics see of the state when they are asked: so nothing of a configuration that was replaced stays behind.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::keys::Key;
+use crate::metrics::Metrics;
 use crate::state::Live;
 
 /// The providers, their keys and their connectors.
 #[derive(Debug)]
-pub(crate) struct View(pub(crate) Live);
+pub(crate) struct View {
+    pub(crate) live: Live,
+    pub(crate) metrics: Arc<Metrics>,
+}
 
 impl Collector for View {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let state = self.0.now();
+        let state = self.live.now();
         let providers = state.providers.all();
+        let served: BTreeSet<_> = providers.iter().map(|provider| &provider.label).collect();
+        self.metrics
+            .encode_providers(&mut encoder, |provider| served.contains(provider))?;
 
-        let help = "From when on a key opens nothing; keys that never end are not here";
-        let name = "dcr_api_key_not_after_timestamp_seconds";
-        let mut ends = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (number, provider) in providers.iter().enumerate() {
-            for key in state.keys.of(number) {
-                if let Some(end) = key.expires_at {
-                    let id = key.hash.id().to_string();
-                    let labels = [("provider", provider.label.as_str()), ("key_id", &id)];
-                    ConstGauge::new(end.as_second()).encode(ends.encode_family(&labels)?)?;
+        let mut keys = |name, help, time: &dyn Fn(&Key) -> Option<i64>| {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (number, provider) in providers.iter().enumerate() {
+                for key in state.keys.of(number) {
+                    if let Some(time) = time(key) {
+                        let id = key.id().to_string();
+                        let labels = [("provider", provider.label.as_str()), ("key_id", &id)];
+                        ConstGauge::new(time).encode(family.encode_family(&labels)?)?;
+                    }
                 }
             }
-        }
+            Ok(())
+        };
+        keys(
+            "dcr_api_key_not_after_timestamp_seconds",
+            "From when on a key opens nothing, by the first 8 digits of its hash; keys that never end are not here",
+            &|key| key.configured.expires_at.map(Timestamp::as_second),
+        )?;
+        keys(
+            "dcr_api_key_last_used_timestamp_seconds",
+            "When a key last opened its provider, by the first 8 digits of its hash",
+            &Key::last_used,
+        )?;
 
         let remotes: Vec<_> = providers
             .iter()

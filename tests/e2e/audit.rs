@@ -120,6 +120,30 @@ async fn every_mutating_call_has_its_line_when_its_answer_comes_and_no_line_hold
 }
 
 #[tokio::test]
+async fn a_call_that_was_one_too_many_has_its_line_as_well() {
+    let bridge = bridge().await;
+    let folder = Folder::new();
+    let file = folder.path().join("audit.log");
+    let mut provider = bridge.gateway.provider("one").clone();
+    provider.limits = "rate_limit: {per_second: 1, burst: 1}\n".to_owned();
+    let more = format!("audit: {{file: {}}}\n", file.display());
+    let gateway = Gateway::start_with(GATEWAY, &[provider], &more).await;
+    let konnect = gateway.konnect("one");
+    let (mut calls, mut refused) = (0, 0);
+    while refused == 0 {
+        calls += 1;
+        if konnect.delete("never-there").await.answer.status == 429 {
+            refused += 1;
+        }
+    }
+    let written = lines(&file);
+    assert_eq!(written.len(), calls + 1, "{written:?}");
+    let last = &written[calls];
+    let told = ["operation", "outcome"].map(|member| last[member].as_str().unwrap());
+    assert_eq!(told, ["delete_client", "rate_limited"]);
+}
+
+#[tokio::test]
 async fn what_is_audited_to_standard_output_is_a_chain_as_well() {
     let bridge = bridge().await;
     let mut gateway = Gateway::start_with(

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use dcr_tests::bridge::new_key;
 use dcr_tests::konnect::{application, event, set, verify};
 use dcr_tests::raw::Raw;
 use dcr_tests::stand_in::dead_port;
@@ -47,10 +48,13 @@ async fn calls_beyond_the_rate_are_429_before_their_body_and_no_other_providers_
     assert!(made >= 42 && refused > 0, "{made} made, {refused} refused");
     assert_eq!(bridge.idp().clients().await.len(), made);
     let metrics = bridge.gateway_metrics().await;
-    let line = format!(
-        r#"dcr_operations_total{{operation="create_client",provider="one",outcome="rate_limited"}} {refused}"#
-    );
-    assert!(metrics.lines().any(|l| l == line), "{line}\n{metrics}");
+    for name in [
+        r#"dcr_operations_total{operation="create_client",provider="one",outcome="rate_limited"}"#,
+        r#"dcr_shed_total{provider="one",reason="rate_limited"}"#,
+    ] {
+        let line = format!("{name} {refused}");
+        assert!(metrics.lines().any(|l| l == line), "{line}\n{metrics}");
+    }
 
     // A body that never comes is not waited for.
     let head = format!(
@@ -65,6 +69,27 @@ async fn calls_beyond_the_rate_are_429_before_their_body_and_no_other_providers_
     let mut peers: Vec<Raw> = join_all(peers).await;
     let last = peers.last_mut().unwrap();
     let _ = one.check(last.answer().await.unwrap()).refused(429);
+}
+
+#[tokio::test]
+async fn each_key_has_a_rate_of_its_own() {
+    let connector = dead_port();
+    let mut provider = Provider::new("one", connector);
+    provider.limits = "rate_limit: {per_second: 1, burst: 1}\n".to_owned();
+    let mut gateway = Gateway::start(GATEWAY, &[provider.clone()]).await;
+    let konnect = gateway.konnect("one");
+    let used_up = async || {
+        let reply = konnect.list("c").await;
+        reply.answer.status == 429
+    };
+    while !used_up().await {}
+    let new = new_key();
+    provider.keys.push((new.clone(), None));
+    gateway.put(&provider);
+    assert_eq!(gateway.reload().await["changed"], 1);
+    // A thief who has used up one key's rate keeps nobody from calling with the next.
+    while !used_up().await {}
+    let _ = konnect.with_key(Some(&new)).list("c").await.refused(503);
 }
 
 async fn join_all<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
@@ -128,6 +153,31 @@ async fn a_strangers_wrong_keys_are_limited_and_shut_nobody_out() {
         "one from here, two from there"
     );
     assert_eq!(denied(r#""level":"DEBUG""#), 1);
+}
+
+#[tokio::test]
+async fn a_strangers_ambiguous_heads_are_all_refused_and_not_all_logged() {
+    let limits = "failed_authentications: {per_minute: 1, burst: 3}\n";
+    let providers = [Provider::new("one", dead_port())];
+    let mut gateway = Gateway::start_with(GATEWAY, &providers, limits).await;
+    let konnect = gateway.konnect("one");
+    for _ in 0..6 {
+        let mut peer = Raw::connect_from(STRANGER, gateway.address).await.unwrap();
+        let head = "POST /one/ HTTP/1.1\r\nhost: x\r\ncontent-type: a\r\ncontent-type: b\r\n\r\n";
+        peer.write(head.as_bytes()).await.unwrap();
+        let refusal = konnect.check(peer.answer().await.unwrap()).refused(400);
+        assert_eq!(refusal.error, "ambiguous_request");
+    }
+    // They count with the wrong keys.
+    let _ = stranger(&gateway, &konnect, "/one/").await.refused(429);
+    gateway.process.terminate().await;
+    let ended = gateway.process.ended(std::time::Duration::from_secs(15));
+    assert!(ended.await.success());
+    let output = gateway.process.output();
+    let refused = output.lines().filter(|l| l.contains("ambiguous_request"));
+    let (told, kept_back): (Vec<_>, Vec<_>) =
+        refused.partition(|line| line.contains(r#""level":"INFO""#));
+    assert_eq!((told.len(), kept_back.len()), (3, 3));
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ pub mod http;
 pub mod listen;
 pub mod probes;
 pub mod process;
+pub mod rate;
 pub mod reloads;
 pub mod shutdown;
 pub mod telemetry;

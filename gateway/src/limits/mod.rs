@@ -4,7 +4,6 @@
 //! counted stays with a provider's id, whatever becomes of its configuration.
 
 mod brake;
-mod rate;
 mod strangers;
 
 use std::collections::BTreeMap;
@@ -14,22 +13,23 @@ use std::time::{Duration, Instant};
 
 use dcr_contract::model::{OpaqueId, Origin};
 use dcr_contract::{Fault, Outcome};
+pub use dcr_runtime::rate::Rate;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use self::brake::LastHour;
-use self::rate::Gate;
-pub use self::rate::Rate;
 pub(crate) use self::strangers::Strangers;
+use crate::keys::Key;
 use crate::metrics::ProviderLabel;
 use crate::reply::Refusal;
 
 /// What a provider's file says about limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls with a right key. Default 20 a second and 40 at once: what a portal's developers do by hand stays far
-    /// below, a burst of hooks passes, and a stolen key cannot use up an identity provider's own limits for all others.
+    /// Calls with each key. Default 20 a second and 40 at once: what a portal's developers do by hand stays far below, a
+    /// burst of hooks passes, and a stolen key can use up neither an identity provider's own limits nor the rate of the
+    /// key that takes its place.
     pub rate: Rate,
     /// More deletes and rotations within an hour than this set off the alarm. Default 60.
     pub alarm_per_hour: u32,
@@ -71,7 +71,6 @@ fn now() -> u64 {
 /// What has been counted for one provider.
 #[derive(Debug, Default)]
 struct Counts {
-    rate: Gate,
     deletes: LastHour,
     rotations: LastHour,
     /// As configured last, for the metric.
@@ -104,12 +103,12 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    /// Counts a call.
+    /// Counts a call with a key.
     ///
     /// # Errors
-    /// When there were too many.
-    pub(crate) fn admit(&self) -> Result<(), Refusal> {
-        let passed = self.counts.rate.pass(&self.limits.rate, now());
+    /// When there were too many with that key.
+    pub(crate) fn admit(&self, key: &Key) -> Result<(), Refusal> {
+        let passed = key.pass(&self.limits.rate);
         passed.map_err(|after| Refusal::RateLimited { after })
     }
 
@@ -286,20 +285,19 @@ mod tests {
     fn what_was_counted_outlives_a_change_of_configuration() {
         let limiters = Limiters::default();
         let limits = Limits {
-            rate: Rate::per_minute(1, 1),
             deletes_per_hour: Some(1),
             ..Limits::default()
         };
         let before = limiter(&limiters, &limits);
-        assert!(before.admit().is_ok() && !braked(&before, Loss::Delete));
+        assert!(!braked(&before, Loss::Delete));
         let after = limiter(&limiters, &limits);
         drop(before);
-        assert!(after.admit().is_err() && braked(&after, Loss::Delete));
+        assert!(braked(&after, Loss::Delete));
         assert!(!braked(&after, Loss::Rotation));
         // Nobody is there to count on from.
         drop(after);
         let anew = limiter(&limiters, &limits);
-        assert!(anew.admit().is_ok() && !braked(&anew, Loss::Delete));
+        assert!(!braked(&anew, Loss::Delete));
     }
 
     #[test]

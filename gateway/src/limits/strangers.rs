@@ -1,21 +1,19 @@
-//! Calls without a right key, by the peer they come from.
+//! Calls without a right key or with an ambiguous head, by the peer they come from.
 //!
 //! Konnect comes from few addresses and shares them with others, so nobody is kept out for what came from his address:
-//! a right key always passes. Only the answer to wrong ones changes, and they are no longer logged one by one.
+//! a right key always passes. Only the answer to wrong ones changes, and none of them is logged one by one any more.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use dcr_runtime::http::network;
-
-use super::now;
-use super::rate::{Gate, Rate};
+use dcr_runtime::rate::{Gate, Rate};
 
 /// Peers share a place when their hashes meet, which harms no right key; the table never grows.
 const PLACES: usize = 4096;
 
-/// Counts failed authentications.
+/// Counts calls that nobody lets in.
 #[derive(Debug)]
 pub(crate) struct Strangers {
     rate: Rate,
@@ -32,7 +30,7 @@ impl Strangers {
         }
     }
 
-    /// Counts a failed authentication.
+    /// Counts one.
     ///
     /// # Errors
     /// How long to wait, when there were too many.
@@ -40,7 +38,7 @@ impl Strangers {
         let hash = self.hash.hash_one(peer.map(network));
         let place = usize::try_from(hash % PLACES as u64).unwrap_or_default();
         let gate = self.places.get(place);
-        gate.map_or(Ok(()), |gate| gate.pass(&self.rate, now()))
+        gate.map_or(Ok(()), |gate| gate.pass(&self.rate))
     }
 }
 

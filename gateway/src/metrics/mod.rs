@@ -1,41 +1,22 @@
 //! The gateway's metrics. Every label is one of a few values that we chose, or a configured provider.
 
+mod providers;
+
 use std::collections::BTreeSet;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use dcr_contract::Observer;
-use dcr_contract::model::ProviderId;
-use jiff::Timestamp;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::keys::KeyId;
-
-/// A provider's id as a label.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ProviderLabel(Arc<str>);
-
-impl ProviderLabel {
-    pub(crate) fn new(id: &ProviderId) -> Self {
-        Self(id.as_str().into())
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl EncodeLabelValue for ProviderLabel {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        encoder.write_str(&self.0)
-    }
-}
+pub(crate) use self::providers::ProviderLabel;
+use self::providers::{Providers, labels_of_a_provider};
 
 /// Labels of `http_server_request_duration_seconds`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,35 +57,33 @@ struct ProviderLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KeyLabels {
+struct ShedLabels {
     provider: ProviderLabel,
-    key_id: KeyId,
+    reason: &'static str,
 }
+
+labels_of_a_provider!(OperationLabels, RpcLabels, ProviderLabels, ShedLabels);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
 
-type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
-
 /// In the buckets of OpenTelemetry's conventions for HTTP.
-fn durations<L: Clone + Eq + std::hash::Hash>() -> Durations<L> {
-    Family::new_with_constructor(|| {
-        Histogram::new([
-            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0,
-        ])
-    })
+fn duration() -> Histogram {
+    Histogram::new([
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0,
+    ])
 }
 
 /// What the gateway counts.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    requests: Durations<RequestLabels>,
-    in_flight: Family<ProviderLabels, Gauge>,
-    keys_used: Family<KeyLabels, Gauge>,
-    operations: Family<OperationLabels, Counter>,
-    aborts: Family<OperationLabels, Counter>,
+    requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    in_flight: Providers<ProviderLabels, Gauge>,
+    operations: Providers<OperationLabels, Counter>,
+    aborts: Providers<OperationLabels, Counter>,
+    shed: Providers<ShedLabels, Counter>,
     auth_failures: Family<ReasonLabels, Counter>,
     audit_failures: Counter,
     unknown_members: Counter,
@@ -120,11 +99,11 @@ impl Metrics {
     /// Metrics that show in the registry.
     pub(crate) fn new(registry: &mut Registry) -> Self {
         let new = Self {
-            requests: durations(),
-            in_flight: Family::default(),
-            keys_used: Family::default(),
-            operations: Family::default(),
-            aborts: Family::default(),
+            requests: Family::new_with_constructor(duration),
+            in_flight: Providers::new(Gauge::default),
+            operations: Providers::new(Counter::default),
+            aborts: Providers::new(Counter::default),
+            shed: Providers::new(Counter::default),
             auth_failures: Family::default(),
             audit_failures: Counter::default(),
             unknown_members: Counter::default(),
@@ -138,36 +117,10 @@ impl Metrics {
             Unit::Seconds,
             new.requests.clone(),
         );
-        registry.register_with_unit(
-            "rpc_client_call_duration",
-            "From a call to a connector to its answer",
-            Unit::Seconds,
-            RPCS.clone(),
-        );
-        registry.register(
-            "dcr_inflight",
-            "Calls of Konnect's that are being answered",
-            new.in_flight.clone(),
-        );
-        registry.register(
-            "dcr_api_key_last_used_timestamp_seconds",
-            "When a key last opened its provider, by the first 8 digits of its hash",
-            new.keys_used.clone(),
-        );
         let build = Family::<BuildLabels, Gauge>::default();
         let version = env!("CARGO_PKG_VERSION");
         build.get_or_create(&BuildLabels { version }).set(1);
         registry.register("dcr_build_info", "What runs here", build);
-        registry.register(
-            "dcr_operations",
-            "Calls of Konnect's whose key was right, by what came of them",
-            new.operations.clone(),
-        );
-        registry.register(
-            "dcr_aborts",
-            "Creating calls that had to be undone because nobody can have their answer",
-            new.aborts.clone(),
-        );
         registry.register(
             "dcr_auth_failures",
             "Calls without a key that opens the provider",
@@ -205,26 +158,65 @@ impl Metrics {
     /// A call of a provider's is in flight until what is returned is dropped.
     pub(crate) fn in_flight(&self, provider: &ProviderLabel) -> InFlight {
         let provider = provider.clone();
-        let gauge = self
-            .in_flight
-            .get_or_create_owned(&ProviderLabels { provider });
+        let gauge = self.in_flight.get(&ProviderLabels { provider });
         gauge.inc();
         InFlight(gauge)
     }
 
-    pub(crate) fn key_used(&self, provider: &ProviderLabel, key_id: KeyId) {
-        let provider = provider.clone();
-        let labels = KeyLabels { provider, key_id };
-        let now = Timestamp::now().as_second();
-        self.keys_used.get_or_create(&labels).set(now);
-    }
-
     pub(crate) fn operation(&self, labels: &OperationLabels) {
-        self.operations.get_or_create(labels).inc();
+        self.operations.get(labels).inc();
     }
 
     pub(crate) fn abort(&self, labels: &OperationLabels) {
-        self.aborts.get_or_create(labels).inc();
+        self.aborts.get(labels).inc();
+    }
+
+    pub(crate) fn shed(&self, provider: &ProviderLabel, reason: &'static str) {
+        let provider = provider.clone();
+        self.shed.get(&ShedLabels { provider, reason }).inc();
+    }
+
+    /// Tells what has been counted of these providers, and forgets what was of others.
+    pub(crate) fn encode_providers(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        is_served: impl Fn(&ProviderLabel) -> bool,
+    ) -> fmt::Result {
+        RPCS.encode(
+            encoder,
+            "rpc_client_call_duration",
+            "From a call to a connector to its answer",
+            Some(&Unit::Seconds),
+            &is_served,
+        )?;
+        self.in_flight.encode(
+            encoder,
+            "dcr_inflight",
+            "Calls of Konnect's that are being answered",
+            None,
+            &is_served,
+        )?;
+        self.operations.encode(
+            encoder,
+            "dcr_operations",
+            "Calls of Konnect's whose key was right, by what came of them",
+            None,
+            &is_served,
+        )?;
+        self.aborts.encode(
+            encoder,
+            "dcr_aborts",
+            "Creating calls that had to be undone because nobody can have their answer",
+            None,
+            &is_served,
+        )?;
+        self.shed.encode(
+            encoder,
+            "dcr_shed",
+            "Calls refused for nothing but their number: too many with one key, or too many in flight",
+            None,
+            &is_served,
+        )
     }
 
     pub(crate) fn auth_failure(&self, reason: &'static str) {
@@ -278,7 +270,7 @@ impl Drop for InFlight {
 }
 
 /// The process's own, for connections to connectors are there before the metrics and outlive a configuration.
-static RPCS: LazyLock<Durations<RpcLabels>> = LazyLock::new(durations);
+static RPCS: LazyLock<Providers<RpcLabels, Histogram>> = LazyLock::new(|| Providers::new(duration));
 
 /// Whom a provider's connector tells of its calls.
 pub(crate) fn observer(provider: &ProviderLabel) -> Arc<dyn Observer> {
@@ -297,7 +289,7 @@ impl Observer for Rpcs {
             rpc,
             code,
         };
-        RPCS.get_or_create(&labels).observe(took.as_secs_f64());
+        RPCS.get(&labels).observe(took.as_secs_f64());
     }
 }
 
@@ -321,13 +313,6 @@ mod tests {
     fn the_names_are_those_that_dashboards_ask_for() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        let provider = ProviderLabel::new(&ProviderId::parse("okta").unwrap());
-        let labels = OperationLabels {
-            operation: "create_client",
-            provider,
-            outcome: "ok",
-        };
-        metrics.operation(&labels);
         metrics.auth_failure("unknown_key");
         metrics.request(
             &RequestLabels {
@@ -340,7 +325,6 @@ mod tests {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
-            r#"dcr_operations_total{operation="create_client",provider="okta",outcome="ok"} 1"#,
             r#"dcr_auth_failures_total{reason="unknown_key"} 1"#,
             r#"http_server_request_duration_seconds_count{route="/",method="POST",status="201"} 1"#,
             "dcr_unknown_members_total 0",

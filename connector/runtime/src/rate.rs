@@ -1,9 +1,8 @@
 //! A rate with a burst: the generic cell rate algorithm (ITU-T I.371), which needs one number.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use super::until;
+use std::time::{Duration, Instant};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -45,14 +44,20 @@ const fn at_least_one(times: u32) -> u64 {
 
 /// Keeps to a rate. It holds only when the next would be due if all had come evenly, so the rate may change.
 #[derive(Debug, Default)]
-pub(super) struct Gate(AtomicU64);
+pub struct Gate(AtomicU64);
 
 impl Gate {
     /// Counts one.
     ///
     /// # Errors
     /// How long to wait, when there were too many; that one does not count.
-    pub(super) fn pass(&self, rate: &Rate, now: u64) -> Result<(), Duration> {
+    pub fn pass(&self, rate: &Rate) -> Result<(), Duration> {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        let now = u64::try_from(BEGAN.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.pass_at(rate, now)
+    }
+
+    fn pass_at(&self, rate: &Rate, now: u64) -> Result<(), Duration> {
         let next = |due: u64| {
             let next = due.max(now).saturating_add(rate.interval);
             (next <= now.saturating_add(rate.burst)).then_some(next)
@@ -62,7 +67,7 @@ impl Gate {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         passed.map(drop).map_err(|due| {
             let earliest = due.saturating_add(rate.interval).saturating_sub(rate.burst);
-            until(earliest, now)
+            Duration::from_nanos(earliest.saturating_sub(now))
         })
     }
 }
@@ -72,7 +77,9 @@ mod tests {
     use super::*;
 
     fn passed(gate: &Gate, rate: &Rate, now: u64, tries: usize) -> usize {
-        (0..tries).filter(|_| gate.pass(rate, now).is_ok()).count()
+        (0..tries)
+            .filter(|_| gate.pass_at(rate, now).is_ok())
+            .count()
     }
 
     #[test]
@@ -80,7 +87,7 @@ mod tests {
         let (gate, rate) = (Gate::default(), Rate::per_second(20, 40));
         let began = 7 * SECOND;
         assert_eq!(passed(&gate, &rate, began, 100), 40);
-        assert_eq!(gate.pass(&rate, began), Err(Duration::from_millis(50)));
+        assert_eq!(gate.pass_at(&rate, began), Err(Duration::from_millis(50)));
         assert_eq!(passed(&gate, &rate, began + SECOND, 100), 20);
         // What was refused has used nothing up, and no more than a burst is saved.
         assert_eq!(passed(&gate, &rate, began + 3 * SECOND, 100), 40);
@@ -91,11 +98,11 @@ mod tests {
     fn who_waits_as_told_passes() {
         let (gate, rate) = (Gate::default(), Rate::per_minute(5, 10));
         assert_eq!(passed(&gate, &rate, 0, 100), 10);
-        let wait = gate.pass(&rate, SECOND).unwrap_err();
+        let wait = gate.pass_at(&rate, SECOND).unwrap_err();
         assert_eq!(wait, Duration::from_secs(11));
         let then = SECOND + u64::try_from(wait.as_nanos()).unwrap();
-        assert!(gate.pass(&rate, then - 1).is_err());
-        assert!(gate.pass(&rate, then).is_ok());
+        assert!(gate.pass_at(&rate, then - 1).is_err());
+        assert!(gate.pass_at(&rate, then).is_ok());
     }
 
     #[test]
