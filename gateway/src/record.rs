@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dcr_contract::model::{ClientId, Deadline, OperationId, Origin, Reference, SecretId};
 use dcr_contract::{Fault, FaultKind};
-use dcr_runtime::telemetry::{self, Cause, TRACE};
+use dcr_runtime::telemetry::{self, Cause, TRACE, TraceId, trace_id};
 use http::{HeaderValue, Method, StatusCode};
 
 use tracing::field::Empty;
@@ -31,6 +31,7 @@ pub(crate) struct Record {
     pub(crate) deadline: Deadline,
     pub(crate) provider: OnceLock<ProviderLabel>,
     pub(crate) peer: Option<IpAddr>,
+    pub(crate) trace_id: Option<TraceId>,
     pub(crate) key: OnceLock<KeyId>,
     pub(crate) operation: OnceLock<Operation>,
     pub(crate) operation_id: OnceLock<OperationId>,
@@ -41,6 +42,30 @@ pub(crate) struct Record {
     pub(crate) outcome: OnceLock<&'static str>,
 }
 
+impl Record {
+    /// A call that begins now.
+    pub(crate) fn new(
+        reference: Reference,
+        peer: Option<IpAddr>,
+        trace_id: Option<TraceId>,
+    ) -> Self {
+        Self {
+            reference,
+            deadline: Deadline::after(TOTAL_TIME),
+            provider: OnceLock::new(),
+            peer,
+            trace_id,
+            key: OnceLock::new(),
+            operation: OnceLock::new(),
+            operation_id: OnceLock::new(),
+            client_id: OnceLock::new(),
+            secret_id: OnceLock::new(),
+            origin: OnceLock::new(),
+            outcome: OnceLock::new(),
+        }
+    }
+}
+
 /// The layer that gives every call its record and its 9 s, turns a refusal into text, and writes one line.
 pub(crate) async fn record(
     State(metrics): State<Arc<Metrics>>,
@@ -49,29 +74,19 @@ pub(crate) async fn record(
 ) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let method = known(request.method());
-    let record = Arc::new(Record {
-        reference: Reference::generate(),
-        deadline: Deadline::after(TOTAL_TIME),
-        provider: OnceLock::new(),
-        peer: peer.map(|ConnectInfo(address)| address.ip()),
-        key: OnceLock::new(),
-        operation: OnceLock::new(),
-        operation_id: OnceLock::new(),
-        client_id: OnceLock::new(),
-        secret_id: OnceLock::new(),
-        origin: OnceLock::new(),
-        outcome: OnceLock::new(),
-    });
+    let peer = peer.map(|ConnectInfo(address)| address.ip());
+    let reference = Reference::generate();
     let span = tracing::debug_span!(
         target: TRACE, "http", otel.name = method, otel.kind = "server", otel.status_code = Empty,
         http.request.method = method, http.route = Empty, http.response.status_code = Empty,
         error.type = Empty, dcr.operation = Empty, dcr.operation_id = Empty, dcr.provider = Empty,
-        dcr.outcome = Empty, dcr.reference = record.reference.as_str(),
+        dcr.outcome = Empty, dcr.reference = reference.as_str(),
     );
     if !span.is_disabled() {
         // Konnect is an outside party: it must not decide what is sampled here.
         Cause::of_caller(request.headers()).link(&span);
     }
+    let record = Arc::new(Record::new(reference, peer, trace_id(&span)));
     let mut line = Line {
         began: Instant::now(),
         record: Arc::clone(&record),

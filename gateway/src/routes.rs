@@ -59,6 +59,7 @@ pub(crate) fn router(
     shutdown: &Shutdown,
 ) -> Router {
     let metrics = Arc::new(Metrics::new(registry));
+    audit.register(registry);
     registry.register_collector(Box::new(live.limiters().clone()));
     registry.register_collector(Box::new(View {
         live: live.clone(),
@@ -105,7 +106,7 @@ async fn answer(
     let target = Target::of(&head.method, rest).inspect(|target| {
         let _first = record.operation.set(target.operation);
     });
-    let audited = gateway.audit.call(&record, &gateway.metrics);
+    let audited = gateway.audit.call(&record);
     let answer = async {
         provider.limiter.admit(key)?;
         gateway.act(provider, &target?, &head, body, &record).await

@@ -231,6 +231,48 @@ async fn the_chain_goes_on_after_a_kill_and_knows_every_client_that_was_delivere
 }
 
 #[tokio::test]
+async fn what_several_processes_left_halfway_is_closed_off_and_hides_nothing() {
+    let bridge = bridge().await;
+    let folder = Folder::new();
+    let file = folder.path().join("audit.log");
+    let mut gateway = audited(&bridge, GATEWAY, &file).await;
+    usual_calls(&gateway.konnect("one")).await;
+    gateway.process.kill().await;
+    let text = fs::read_to_string(&file).unwrap();
+    let half = |line: &str| line[..line.len() / 2].to_owned();
+    let last = text.lines().last().unwrap();
+    let whole = text.strip_suffix(&format!("{last}\n")).unwrap();
+    let start = text.lines().next().unwrap();
+    // A call's line, then two starts: one was cut early, one as its newline came.
+    for (ends, cut) in [
+        (half(last), 1),
+        (format!("{}\n{}", half(last), half(start)), 2),
+        (
+            format!("{}\n{}\n{}\n", half(last), half(start), &start[..5]),
+            3,
+        ),
+    ] {
+        fs::write(&file, format!("{whole}{ends}")).unwrap();
+        let mut gateway = audited(&bridge, GATEWAY, &file).await;
+        usual_calls(&gateway.konnect("one")).await;
+        gateway.process.kill().await;
+        let (content, printed) = verify(&[&file], &[]).await;
+        assert!(content, "{printed}");
+        let notices = printed.matches("notice: the line is cut").count();
+        assert_eq!(notices, cut, "{printed}");
+
+        // What was whole before the cut cannot be taken away with it.
+        let text = fs::read_to_string(&file).unwrap();
+        let mut lines: Vec<_> = text.lines().collect();
+        let before = whole.lines().count() - 1;
+        let _ = lines.remove(before);
+        let shorter = folder.write("shorter.log", &(lines.join("\n") + "\n"));
+        let (content, printed) = verify(&[&shorter], &[]).await;
+        assert!(!content, "{printed}");
+    }
+}
+
+#[tokio::test]
 async fn whatever_is_done_to_the_log_is_found_and_its_line_named() {
     let bridge = bridge().await;
     let folder = Folder::new();
@@ -386,12 +428,14 @@ async fn a_gateway_does_not_start_with_a_log_that_it_cannot_write_or_that_is_non
     let bridge = bridge().await;
     let folder = Folder::new();
     let other = folder.write("notes.txt", "not an audit log\n");
+    let open = folder.write("open.txt", "not an audit log");
     let used = folder.path().join("used.log");
     let _user = audited(&bridge, GATEWAY, &used).await;
     for (file, sentence) in [
         (PathBuf::from("/dev/full"), "No space left"),
         (folder.path().join("absent/audit.log"), "No such file"),
         (other, "no line of an audit log"),
+        (open.clone(), "no line of an audit log"),
         (used, "another process writes it"),
     ] {
         let yaml = format!(
@@ -405,4 +449,6 @@ async fn a_gateway_does_not_start_with_a_log_that_it_cannot_write_or_that_is_non
         assert!(!process.ended(Duration::from_secs(15)).await.success());
         assert!(process.output().contains(sentence), "{}", process.output());
     }
+    let untouched = fs::read_to_string(open).unwrap();
+    assert_eq!(untouched, "not an audit log");
 }

@@ -18,7 +18,8 @@ async fn traced() -> (Collector, Bridge, Gateway) {
     let collector = Collector::start().await;
     let yaml = collector.yaml();
     let bridge = bridge_with(&["one"], "", &yaml).await;
-    let gateway = Gateway::start_with(GATEWAY, bridge.gateway.providers(), &yaml).await;
+    let more = format!("{yaml}audit: {{stdout: true}}\n");
+    let gateway = Gateway::start_with(GATEWAY, bridge.gateway.providers(), &more).await;
     (collector, bridge, gateway)
 }
 
@@ -69,6 +70,12 @@ async fn a_call_is_one_trace_over_both_processes_down_to_the_idp() {
     assert_eq!(call.parent, "", "Konnect's trace is no parent");
     assert_eq!(call.links, [konnects]);
     assert_ne!(call.trace, konnects);
+    let output = gateway.process.output();
+    let audited = output
+        .lines()
+        .find(|line| line.contains("\"chain\"") && line.contains(&*client.client_id));
+    let trace_id = format!("\"trace_id\":\"{}\"", call.trace);
+    assert!(audited.unwrap().contains(&trace_id), "{audited:?}");
     for (name, value) in [
         ("http.request.method", "POST"),
         ("http.route", "/"),

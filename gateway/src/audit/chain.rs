@@ -10,6 +10,8 @@ use crate::sha256::Sha256;
 
 /// The version of the lines' format.
 const VERSION: u32 = 1;
+/// What every line begins with.
+pub(super) const HEAD: &[u8] = br#"{"v":1,"time":""#;
 
 /// SHA-256 of a line's bytes, without the newline at its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,5 +102,18 @@ impl Chain {
         self.seq += 1;
         lines.push(b'\n');
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_begins_with_the_head() {
+        let mut lines = Vec::new();
+        let nothing = std::collections::BTreeMap::<String, String>::new();
+        Chain::following(None).append(&nothing, &mut lines).unwrap();
+        assert!(lines.starts_with(HEAD), "{}", lines.escape_ascii());
     }
 }

@@ -5,25 +5,24 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-use super::chain::{Chain, Hash};
-use super::verify::is_line;
+use super::chain::Chain;
+use super::end::End;
 use super::{Entry, Sink, Unwritten};
 
 /// Calls that wait for the writer; more wait before it.
 const QUEUE: usize = 1024;
 /// Lines of one write.
 const BATCH: usize = 256;
-/// How much of a file's end is read at first to find its last line.
-const TAIL: u64 = 16 * 1024;
 
 /// What the writer is asked: a line, or (none) whether it can write at all.
 #[derive(Debug)]
@@ -38,6 +37,8 @@ pub(super) struct Writer {
     pub(super) requests: mpsc::Sender<Request>,
     /// Whether the last write failed.
     pub(super) broken: Arc<AtomicBool>,
+    /// Lines that were not written, or of which nobody knows.
+    pub(super) lost: Counter,
 }
 
 impl Writer {
@@ -50,16 +51,20 @@ impl Writer {
         };
         log.append([].into_iter())?;
         let (requests, asked) = mpsc::channel(QUEUE);
-        let broken = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&broken);
+        let writer = Self {
+            requests,
+            broken: Arc::default(),
+            lost: Counter::default(),
+        };
+        let (broken, lost) = (Arc::clone(&writer.broken), writer.lost.clone());
         thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write(log, asked, &flag))?;
-        Ok(Self { requests, broken })
+            .spawn(move || write(log, asked, &broken, &lost))?;
+        Ok(writer)
     }
 }
 
-fn write(mut log: Log, mut asked: mpsc::Receiver<Request>, broken: &AtomicBool) {
+fn write(mut log: Log, mut asked: mpsc::Receiver<Request>, broken: &AtomicBool, lost: &Counter) {
     let mut batch = Vec::with_capacity(BATCH);
     while let Some(first) = asked.blocking_recv() {
         batch.push(first);
@@ -71,7 +76,10 @@ fn write(mut log: Log, mut asked: mpsc::Receiver<Request>, broken: &AtomicBool) 
         let appended = log.append(batch.iter().filter_map(|request| request.entry.as_deref()));
         if let Err(error) = &appended {
             log.chain = None;
-            tracing::error!(%error, sink = %log.sink, "the audit log cannot be written");
+            let lines = batch.iter().filter(|request| request.entry.is_some());
+            let lines = u64::try_from(lines.count()).unwrap_or(u64::MAX);
+            lost.inc_by(lines);
+            tracing::error!(%error, sink = %log.sink, lines, "the audit log cannot be written");
         }
         broken.store(appended.is_err(), Ordering::Release);
         for request in batch.drain(..) {
@@ -127,32 +135,24 @@ fn begin(sink: &Sink) -> io::Result<(Output, Chain)> {
     struct Start {
         event: &'static str,
         version: &'static str,
-        /// The line before this one was never finished.
+        /// What stands between this line and the one that it follows was never finished.
         after_cut: bool,
     }
-    let (mut output, last, cut) = match sink {
-        Sink::Stdout => (Output::Stdout, None, false),
+    let (mut output, end) = match sink {
+        Sink::Stdout => (Output::Stdout, End::default()),
         Sink::File(path) => {
             let file = open(path)?;
-            let (last, cut) = last_line(&file)?;
-            if let Some(last) = &last
-                && !cut
-                && !is_line(last)
-            {
-                let sentence = "the file's last line is no line of an audit log: name another file";
-                return Err(io::Error::other(sentence));
-            }
-            let hash = last.as_deref().map(Hash::of);
-            (Output::File(file), hash, cut)
+            let end = End::of(&file)?;
+            (Output::File(file), end)
         }
     };
-    let mut chain = Chain::following(last);
+    let mut chain = Chain::following(end.last);
     // What a process left halfway is closed off; nothing that was ever written is taken away.
-    let mut lines = if cut { vec![b'\n'] } else { Vec::new() };
+    let mut lines = if end.open { vec![b'\n'] } else { Vec::new() };
     let start = Start {
         event: "start",
         version: env!("CARGO_PKG_VERSION"),
-        after_cut: cut,
+        after_cut: end.cut,
     };
     chain.append(&start, &mut lines)?;
     output.write(&lines)?;
@@ -170,29 +170,5 @@ fn open(path: &Path) -> io::Result<File> {
             "another process writes it: each needs its own",
         )),
         Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-/// The last line of a file, without its newline, and whether that was missing. `None`: the file is empty.
-fn last_line(file: &File) -> io::Result<(Option<Vec<u8>>, bool)> {
-    let length = file.metadata()?.len();
-    let mut tail = TAIL;
-    loop {
-        let begin = length.saturating_sub(tail);
-        let mut bytes = vec![0; usize::try_from(length - begin).map_err(io::Error::other)?];
-        file.read_exact_at(&mut bytes, begin)?;
-        let cut = match bytes.pop() {
-            None => return Ok((None, false)),
-            Some(b'\n') => false,
-            Some(byte) => {
-                bytes.push(byte);
-                true
-            }
-        };
-        match bytes.iter().rposition(|byte| *byte == b'\n') {
-            Some(newline) => return Ok((Some(bytes.split_off(newline + 1)), cut)),
-            None if begin == 0 => return Ok((Some(bytes), cut)),
-            None => tail *= 2,
-        }
     }
 }

@@ -5,6 +5,7 @@
 //! what was created for it is undone by the call's guard.
 
 mod chain;
+mod end;
 mod log;
 mod verify;
 
@@ -14,20 +15,27 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::response::Response;
 use dcr_contract::model::{ClientId, OperationId, Origin, Reference, SecretId};
+use dcr_runtime::telemetry::{TraceId, trace_id};
+use prometheus_client::registry::Registry;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 pub(crate) use self::chain::Hash;
 use self::log::{Request, Writer};
 pub(crate) use self::verify::verify;
 use crate::keys::KeyId;
-use crate::metrics::{Metrics, ProviderLabel};
+use crate::metrics::ProviderLabel;
 use crate::record::Record;
 use crate::reply::Refusal;
+
+/// How long a process that ends waits for its last lines.
+const FLUSH: Duration = Duration::from_secs(5);
 
 /// Where the audit log goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,23 +79,32 @@ impl Audit {
         }
     }
 
-    /// Waits until all lines so far are written: those of abandoned calls have nobody else who waits.
+    /// Waits until all lines so far are written, at most 5 s: those of abandoned calls have nobody else who waits.
     pub(crate) async fn flush(&self) {
-        let _ = self.ask(None).await;
+        if tokio::time::timeout(FLUSH, self.ask(None)).await.is_err() {
+            tracing::error!(
+                "the audit log was not written to its end within 5 s, and the last calls may have no line; is its disk dead?"
+            );
+        }
     }
 
-    /// Writes a line and waits for that.
-    async fn write(&self, entry: Entry) -> Result<(), Unwritten> {
-        self.ask(Some(Box::new(entry))).await
+    /// Registers what is told of the log.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let lost = self.0.as_ref().map(|writer| writer.lost.clone());
+        registry.register(
+            "dcr_audit_failures",
+            "Lines that are not in the audit log, or of which that is not known, because it could not be written",
+            lost.unwrap_or_default(),
+        );
     }
 
     async fn ask(&self, entry: Option<Box<Entry>>) -> Result<(), Unwritten> {
         let Some(writer) = &self.0 else {
             return Ok(());
         };
+        let place = writer.requests.reserve().await.map_err(|_| Unwritten)?;
         let (written, answer) = oneshot::channel();
-        let request = Request { entry, written };
-        writer.requests.send(request).await.map_err(|_| Unwritten)?;
+        place.send(Request { entry, written });
         answer.await.unwrap_or(Err(Unwritten))
     }
 
@@ -96,9 +113,12 @@ impl Audit {
         let Some(writer) = &self.0 else { return };
         let (written, _) = oneshot::channel();
         let entry = Some(Box::new(entry));
-        if let Err(mpsc::error::TrySendError::Full(request)) =
-            writer.requests.try_send(Request { entry, written })
+        let noted = writer.requests.try_send(Request { entry, written });
+        if let Err(
+            mpsc::error::TrySendError::Full(request) | mpsc::error::TrySendError::Closed(request),
+        ) = noted
         {
+            writer.lost.inc();
             let entry = request.entry.as_deref();
             tracing::error!(
                 reference = entry.map(|entry| entry.reference.as_str()),
@@ -128,13 +148,14 @@ impl Audit {
                 outcome,
                 fault: None,
                 reference: reference.clone(),
+                trace_id: trace_id(&Span::current()),
                 peer: None,
             });
         }
     }
 
     /// Begins a mutating call: from here on it gets its one line, also when its handler is dropped.
-    pub(crate) fn call(&self, record: &Arc<Record>, metrics: &Arc<Metrics>) -> Pending {
+    pub(crate) fn call(&self, record: &Arc<Record>) -> Pending {
         let audited = self.0.is_some()
             && record
                 .operation
@@ -142,7 +163,6 @@ impl Audit {
                 .is_some_and(|operation| operation.is_mutating());
         Pending {
             audit: self.clone(),
-            metrics: Arc::clone(metrics),
             record: audited.then(|| Arc::clone(record)),
         }
     }
@@ -152,7 +172,7 @@ impl Audit {
 #[derive(Debug)]
 pub(crate) struct Pending {
     audit: Audit,
-    metrics: Arc<Metrics>,
+    /// `None` without a log, and once the line is the writer's affair.
     record: Option<Arc<Record>>,
 }
 
@@ -162,18 +182,31 @@ impl Pending {
         mut self,
         answer: Result<Response, Refusal>,
     ) -> Result<Response, Refusal> {
-        let Some(record) = self.record.take() else {
+        let (Some(record), Some(writer)) = (&self.record, &self.audit.0) else {
             return answer;
         };
         let (outcome, fault) = match &answer {
             Ok(_) => (record.outcome.get().copied().unwrap_or("ok"), None),
             Err(refusal) => (refusal.error(), refusal.fault_kind()),
         };
-        let entry = Entry::new(&record, outcome, fault);
-        if self.audit.write(entry).await.is_ok() {
+        let entry = Some(Box::new(Entry::new(record, outcome, fault)));
+        // Whoever is dropped while there is no place for the line leaves it to `drop`.
+        let place = writer.requests.reserve().await;
+        let Some(record) = self.record.take() else {
             return answer;
+        };
+        let (written, told) = oneshot::channel();
+        match place {
+            Ok(place) => place.send(Request { entry, written }),
+            Err(_) => drop(written),
         }
-        self.metrics.audit_failure();
+        // Dropped unsent, or unanswered, it tells that there is no writer any more.
+        match told.await {
+            Ok(Ok(())) => return answer,
+            // The writer has counted it.
+            Ok(Err(Unwritten)) => {}
+            Err(_) => drop(writer.lost.inc()),
+        }
         let with_secret = record.operation.get().is_some_and(|o| o.gives_secret());
         if answer.is_ok() && with_secret {
             return Err(Refusal::Unaudited);
@@ -214,6 +247,9 @@ pub(super) struct Entry {
     fault: Option<&'static str>,
     #[serde(serialize_with = "shown")]
     reference: Reference,
+    /// Where traces are sent and this one is.
+    #[serde(serialize_with = "text", skip_serializing_if = "Option::is_none")]
+    trace_id: Option<TraceId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<IpAddr>,
 }
@@ -232,6 +268,7 @@ impl Entry {
             outcome,
             fault,
             reference: record.reference.clone(),
+            trace_id: record.trace_id,
             peer: record.peer,
         }
     }
@@ -280,4 +317,59 @@ fn ids<S: Serializer>(origin: &Option<Origin>, serializer: S) -> Result<S::Ok, S
         }
     }
     map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::counter::Counter;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::path::Operation;
+
+    /// A log whose writer never looks, and has room for one line.
+    fn stuck() -> (Audit, Counter, mpsc::Receiver<Request>) {
+        let (requests, asked) = mpsc::channel(1);
+        let lost = Counter::default();
+        let writer = Writer {
+            requests,
+            broken: Arc::default(),
+            lost: lost.clone(),
+        };
+        (Audit(Some(writer)), lost, asked)
+    }
+
+    fn deletion() -> Arc<Record> {
+        let record = Record::new(Reference::generate(), None, None);
+        record.operation.set(Operation::DeleteClient).unwrap();
+        Arc::new(record)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_ends_waits_five_seconds_for_its_last_lines() {
+        let (audit, _, _asked) = stuck();
+        let began = Instant::now();
+        audit.flush().await;
+        assert_eq!(began.elapsed(), FLUSH);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_line_that_is_not_written_is_counted() {
+        let (audit, lost, asked) = stuck();
+        // The first takes the only place, the second is dropped while it waits for one.
+        for _ in 0..2 {
+            let end = audit.call(&deletion()).end(Err(Refusal::Busy));
+            let ended = tokio::time::timeout(Duration::from_secs(1), end).await;
+            assert!(ended.is_err());
+        }
+        assert_eq!(lost.get(), 1);
+        // One that is dropped before.
+        drop(audit.call(&deletion()));
+        assert_eq!(lost.get(), 2);
+        drop(asked);
+        let _refused = audit.call(&deletion()).end(Err(Refusal::Busy)).await;
+        assert_eq!(lost.get(), 3);
+        drop(audit.call(&deletion()));
+        assert_eq!(lost.get(), 4);
+    }
 }

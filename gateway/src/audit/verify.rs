@@ -95,8 +95,8 @@ pub(crate) fn verify(files: &[PathBuf], after: Option<Hash>) -> Result<Report, S
             hash,
             known: None,
             place: None,
-            unreadable: false,
         }),
+        unreadable: Vec::new(),
     };
     for path in files {
         let read = verifier.file(path);
@@ -105,18 +105,19 @@ pub(crate) fn verify(files: &[PathBuf], after: Option<Hash>) -> Result<Report, S
     Ok(verifier.end())
 }
 
-/// The line before the one that is looked at.
+/// The last whole line before the one that is looked at.
 struct Before {
     hash: Hash,
     /// Its chain and number.
     known: Option<(String, u64)>,
     place: Option<Place>,
-    unreadable: bool,
 }
 
 struct Verifier {
     report: Report,
     before: Option<Before>,
+    /// What stands between the two and is no line.
+    unreadable: Vec<Place>,
 }
 
 impl Verifier {
@@ -138,37 +139,28 @@ impl Verifier {
     }
 
     fn line(&mut self, bytes: &[u8], ended: bool, place: Place) {
-        let hash = Hash::of(bytes);
         self.report.lines += 1;
-        self.report.last = Some(hash);
-        let line = parse(bytes);
-        match &line {
-            None if !ended => {
+        let Some(line) = parse(bytes) else {
+            if ended {
+                self.unreadable.push(place);
+            } else {
                 let sentence =
                     "the last line is cut: the process ended while it wrote it, or writes it now";
-                self.report
-                    .notices
-                    .push((place.clone(), sentence.to_owned()));
-                // Nothing follows that could be held against it.
-                return;
+                self.notice(place, sentence);
             }
-            None => {}
-            Some(line) if line.event == "start" => self.start(line, &place),
-            Some(line) => self.call(line, &place),
+            return;
+        };
+        if line.event == "start" {
+            self.start(&line, &place);
+        } else {
+            self.call(&line, &place);
         }
         self.close_unreadable();
-        let unreadable = line.is_none();
-        let known = if let Some(Line { chain, seq, .. }) = line {
-            Some((chain, seq))
-        } else {
-            // It may have been the next one of its chain.
-            let known = self.before.take().and_then(|before| before.known);
-            known.map(|(chain, seq)| (chain, seq + 1))
-        };
+        let hash = Hash::of(bytes);
+        self.report.last = Some(hash);
         self.before = Some(Before {
             hash,
-            unreadable,
-            known,
+            known: Some((line.chain, line.seq)),
             place: Some(place),
         });
     }
@@ -181,29 +173,33 @@ impl Verifier {
                 "begins a chain with another number than 0".to_owned(),
             );
         }
-        let Some(before) = &mut self.before else {
-            if line.prev.is_some() {
+        // It follows the last whole line, whatever processes left halfway in between.
+        if line.after_cut {
+            for cut in std::mem::take(&mut self.unreadable) {
+                let sentence = "the line is cut: the process ended while it wrote it, and a later one closed it off";
+                self.notice(cut, sentence);
+            }
+        }
+        let before = self.before.as_ref().map(|before| before.hash);
+        match (line.prev, before) {
+            (None, None) => {}
+            (Some(_), None) => {
                 let sentence =
                     "follows a line that is in none of the files; `--after HASH` names it";
                 self.wrong(place, sentence.to_owned());
             }
-            return;
-        };
-        if line.prev.is_none() {
-            let sentence = "begins a chain that is not linked to the line before it: whether lines were cut off the \
-                            end of the earlier chain does not show";
-            self.report
-                .notices
-                .push((place.clone(), sentence.to_owned()));
-        } else if line.prev != Some(before.hash) {
-            let sentence =
-                "lines before this one were changed or are missing: it holds another hash";
-            self.wrong(place, sentence.to_owned());
-        } else if line.after_cut && before.unreadable {
-            before.unreadable = false;
-            if let Some(cut) = before.place.clone() {
-                let sentence = "the line is cut: the process ended while it wrote it, and the next one closed it off";
-                self.report.notices.push((cut, sentence.to_owned()));
+            (None, Some(_)) => {
+                let sentence = "begins a chain that is not linked to the line before it: whether lines were cut off \
+                                the end of the earlier chain does not show";
+                self.notice(place.clone(), sentence);
+            }
+            (Some(prev), Some(before)) if prev == before => {}
+            // What is wrong before it is told already.
+            (Some(_), Some(_)) if !self.unreadable.is_empty() => {}
+            (Some(_), Some(_)) => {
+                let sentence =
+                    "lines before this one were changed or are missing: it holds another hash";
+                self.wrong(place, sentence.to_owned());
             }
         }
     }
@@ -221,13 +217,15 @@ impl Verifier {
             }
             return;
         };
-        let expected = number + 1;
+        // What cannot be read may have been the next ones.
+        let lost = self.unreadable.len() as u64;
+        let expected = number + 1 + lost;
         if *chain != line.chain {
             let sentence = "belongs to another chain, whose beginning is missing";
             self.wrong(place, sentence.to_owned());
         } else if line.seq == expected && linked {
         } else if line.seq == expected {
-            if !before.unreadable {
+            if lost == 0 {
                 let changed = before.place.clone().unwrap_or_else(|| place.clone());
                 let sentence = format!("was changed: line {} holds another hash of it", place.line);
                 self.wrong(&changed, sentence);
@@ -251,13 +249,13 @@ impl Verifier {
         self.report.wrong.push((place.clone(), sentence));
     }
 
+    fn notice(&mut self, place: Place, sentence: &str) {
+        self.report.notices.push((place, sentence.to_owned()));
+    }
+
     /// What could not be read and was not closed off by a new process is wrong.
     fn close_unreadable(&mut self) {
-        if let Some(before) = &mut self.before
-            && before.unreadable
-            && let Some(place) = before.place.clone()
-        {
-            before.unreadable = false;
+        for place in std::mem::take(&mut self.unreadable) {
             self.wrong(&place, "is no line of an audit log".to_owned());
         }
     }

@@ -85,7 +85,6 @@ pub(crate) struct Metrics {
     aborts: Providers<OperationLabels, Counter>,
     shed: Providers<ShedLabels, Counter>,
     auth_failures: Family<ReasonLabels, Counter>,
-    audit_failures: Counter,
     unknown_members: Counter,
     unknown_events: Counter,
     ignored_values: Family<MemberLabels, Counter>,
@@ -105,7 +104,6 @@ impl Metrics {
             aborts: Providers::new(Counter::default),
             shed: Providers::new(Counter::default),
             auth_failures: Family::default(),
-            audit_failures: Counter::default(),
             unknown_members: Counter::default(),
             unknown_events: Counter::default(),
             ignored_values: Family::default(),
@@ -125,11 +123,6 @@ impl Metrics {
             "dcr_auth_failures",
             "Calls without a key that opens the provider",
             new.auth_failures.clone(),
-        );
-        registry.register(
-            "dcr_audit_failures",
-            "Mutating calls that have no line in the audit log because it could not be written",
-            new.audit_failures.clone(),
         );
         registry.register(
             "dcr_unknown_members",
@@ -223,10 +216,6 @@ impl Metrics {
         self.auth_failures
             .get_or_create(&ReasonLabels { reason })
             .inc();
-    }
-
-    pub(crate) fn audit_failure(&self) {
-        self.audit_failures.inc();
     }
 
     /// Counts a member that nobody knows, and names it in the log the first time.

@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-pub use self::traces::{Cause, TRACE, Traces, Tracing, TracingSection, rename};
+pub use self::traces::{Cause, TRACE, TraceId, Traces, Tracing, TracingSection, rename, trace_id};
 pub use tracing::level_filters::LevelFilter;
 
 /// Libraries whose finer levels print headers, frames or handshakes, and with them API keys and tokens.

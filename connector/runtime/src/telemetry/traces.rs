@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opentelemetry::global::{self, BoxedSpan, BoxedTracer};
+pub use opentelemetry::trace::TraceId;
 use opentelemetry::trace::{SpanBuilder, SpanContext, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
@@ -173,6 +174,16 @@ impl Cause {
 /// at any more.
 pub fn rename(span: &Span, name: String) {
     span.context().span().update_name(name);
+}
+
+/// The id of the trace that a span is in, where it is one that is sent.
+#[must_use]
+pub fn trace_id(span: &Span) -> Option<TraceId> {
+    if span.is_disabled() || !ON.load(Ordering::Acquire) {
+        return None;
+    }
+    let context = span.context().span().span_context().clone();
+    context.is_sampled().then(|| context.trace_id())
 }
 
 struct Headers<'a>(&'a http::HeaderMap);
