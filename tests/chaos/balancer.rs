@@ -1,7 +1,11 @@
 //! The one address of the connector's replicas, as a Kubernetes Service is one: each connection goes to one of them.
-//! Loses, cuts and doubles single requests on the way.
+//! Loses, cuts and doubles single requests on the way. It ends the TLS of both sides, with certificates of its own, and
+//! asks as much of theirs as any host does.
 
-use std::net::SocketAddr;
+use std::cmp::Ordering::{Equal, Greater, Less};
+use std::collections::HashMap;
+use std::error::Error;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,18 +15,24 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::client::conn::http2::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::net::sockopt::set_socket_linger;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
 
+use crate::certificates::Certificates;
+use crate::names::Names;
 use crate::passed::Log;
 use crate::plan::{ConnectorHop, Levels};
+use crate::replica::{Replica, Sender};
 
 type Body = BoxBody<Bytes, hyper::Error>;
-type Sender = SendRequest<Full<Bytes>>;
+/// The calls that make something anew each time that they are made.
+const CREATING: [&str; 3] = ["CreateClient", "RotateClientSecret", "AddClientSecret"];
 
 /// What came of the requests that got through twice.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,32 +47,58 @@ pub(crate) struct Resent {
 
 #[derive(Debug)]
 pub(crate) struct Balancer {
-    replicas: Vec<SocketAddr>,
+    replicas: Vec<Arc<Replica>>,
     next: AtomicUsize,
-    requests: AtomicUsize,
+    certificates: Arc<Certificates>,
     seed: u64,
     levels: Levels,
+    names: Mutex<Names>,
+    befell: Mutex<HashMap<&'static str, usize>>,
     resent: Mutex<Resent>,
     pub(crate) log: Log,
     calm: AtomicBool,
+    tasks: TaskTracker,
+}
+
+/// A connection from a gateway, and the one to a replica that it goes on as.
+struct Link {
+    replica: Arc<Replica>,
+    sender: Sender,
+    cut: Notify,
+    /// The same socket once more: whoever closes the other may be told how.
+    socket: OwnedFd,
 }
 
 impl Balancer {
-    pub(crate) fn new(replicas: Vec<SocketAddr>, seed: u64, levels: Levels) -> Self {
+    pub(crate) fn new(
+        replicas: Vec<Arc<Replica>>,
+        certificates: Arc<Certificates>,
+        seed: u64,
+        levels: Levels,
+    ) -> Self {
         Self {
             replicas,
             next: AtomicUsize::new(0),
-            requests: AtomicUsize::new(0),
+            certificates,
             seed,
             levels,
+            names: Mutex::default(),
+            befell: Mutex::default(),
             resent: Mutex::default(),
             log: Log::default(),
             calm: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
         }
     }
 
     pub(crate) fn resent(&self) -> Resent {
         *self.resent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many requests went wrong, by what befell them.
+    pub(crate) fn befell(&self) -> HashMap<&'static str, usize> {
+        let befell = self.befell.lock().unwrap_or_else(PoisonError::into_inner);
+        befell.clone()
     }
 
     /// From now on nothing goes wrong.
@@ -80,52 +116,64 @@ impl Balancer {
     }
 
     /// A connection to the next replica that lives; there is none for a while when all were killed.
-    async fn replica(&self) -> Option<(usize, TcpStream)> {
+    async fn replica(&self) -> Option<(&Arc<Replica>, TcpStream)> {
         for _ in &self.replicas {
             let next = self.next.fetch_add(1, Ordering::SeqCst) % self.replicas.len();
             let replica = self.replicas.get(next)?;
-            if let Ok(stream) = TcpStream::connect(replica).await {
-                let _ = stream.set_nodelay(true);
-                return Some((next, stream));
+            if let Some(stream) = replica.connect().await {
+                return Some((replica, stream));
             }
         }
         None
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream) {
-        let Some((number, replica)) = self.replica().await else {
+        let Some((replica, upstream)) = self.replica().await else {
             return;
         };
-        let io = TokioIo::new(replica);
-        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
-        let Ok((sender, upstream)) = handshake.await else {
+        let Some((sender, upstream)) = replica.greet(upstream, &self.certificates).await else {
             return;
         };
-        let cut = Arc::new(Notify::new());
+        let Ok(socket) = stream.as_fd().try_clone_to_owned() else {
+            return;
+        };
+        let acceptor = TlsAcceptor::from(self.certificates.between().as_connector);
+        let stream = match acceptor.accept(stream).await {
+            Ok(stream) => stream,
+            Err(error) => return replica.judge(&error),
+        };
+        let link = Arc::new(Link {
+            replica: Arc::clone(replica),
+            sender,
+            cut: Notify::new(),
+            socket,
+        });
         let service = service_fn(|request| {
-            let (balancer, sender, cut) = (Arc::clone(&self), sender.clone(), Arc::clone(&cut));
-            balancer.forward(request, number, sender, cut)
+            let (balancer, link) = (Arc::clone(&self), Arc::clone(&link));
+            balancer.forward(request, link)
         });
         let downstream = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .serve_connection(TokioIo::new(stream), service);
         // Whichever ends first ends the other: both are dropped here.
-        tokio::select! {
-            _ = upstream => {}
-            _ = downstream => {}
-            () = cut.notified() => {}
+        let ended = tokio::select! {
+            ended = upstream => ended,
+            ended = downstream => ended,
+            () = link.cut.notified() => Ok(()),
+        };
+        if let Err(error) = ended {
+            replica.judge(&error);
         }
     }
 
     async fn forward(
         self: Arc<Self>,
         request: Request<Incoming>,
-        replica: usize,
-        sender: Sender,
-        cut: Arc<Notify>,
-    ) -> Result<Response<Body>, hyper::Error> {
+        link: Arc<Link>,
+    ) -> Result<Response<Body>, Box<dyn Error + Send + Sync>> {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
-        let hop = self.hop(head.uri.path(), &body);
+        let rpc = head.uri.path().rsplit('/').next().unwrap_or_default();
+        let hop = self.hop(rpc, &body);
         let request = || {
             let mut request = Request::new(Full::new(body.clone()));
             *request.method_mut() = head.method.clone();
@@ -133,62 +181,84 @@ impl Balancer {
             *request.headers_mut() = head.headers.clone();
             request
         };
-        // Asks the connector, and notes what it was asked and what it said.
-        let ask = async |mut sender: Sender| {
-            let number = self.log.asked(head.uri.path(), &body, replica);
+        // Asks a connector, and notes what it was asked and what it said.
+        let ask = async |mut sender: Sender, by: usize| {
+            link.replica.through().await;
+            let number = self.log.asked(head.uri.path(), &body, by);
             let answer = whole(sender.send_request(request()).await?).await?;
             self.log
                 .answered(number, &answer.grpc_status(), &answer.body);
+            link.replica.through().await;
             Ok::<_, hyper::Error>((number, answer))
         };
         let hand_on = |(number, answer)| {
             self.log.heard(number);
             Ok(again(answer))
         };
+        let (sender, by) = (link.sender.clone(), link.replica.number);
         match hop {
-            ConnectorHop::Whole => return hand_on(ask(sender).await?),
-            ConnectorHop::CutBefore => cut.notify_one(),
+            ConnectorHop::Whole => return hand_on(ask(sender, by).await?),
+            ConnectorHop::CutBefore => link.cut.notify_one(),
+            ConnectorHop::Reset => {
+                let _ = set_socket_linger(&link.socket, Some(Duration::ZERO));
+                link.cut.notify_one();
+            }
             ConnectorHop::CutAfter => {
-                let _ = ask(sender).await?;
-                cut.notify_one();
+                let _ = ask(sender, by).await?;
+                link.cut.notify_one();
             }
             ConnectorHop::Swallowed => {}
             ConnectorHop::LostAnswer => {
-                let _ = ask(sender).await?;
+                let _ = ask(sender, by).await?;
             }
-            ConnectorHop::Twice { second } => {
+            ConnectorHop::Twice { second, other } => {
+                let (twin, its_number) = self.twin(&link, other).await;
                 let later = async {
                     tokio::time::sleep(Duration::from_millis(2)).await;
-                    ask(sender.clone()).await
+                    ask(twin, its_number).await
                 };
-                let (one, two) = tokio::join!(ask(sender.clone()), later);
+                let (one, two) = tokio::join!(ask(sender, by), later);
                 let (one, two) = (one?, two?);
-                self.count(&[&one.1, &two.1]);
-                return hand_on(if second { two } else { one });
+                if CREATING.contains(&rpc) {
+                    self.count(&[&one.1, &two.1]);
+                }
+                let takes_two = Whole::is_second(&one.1, &two.1, second);
+                return hand_on(if takes_two { two } else { one });
             }
         }
         // Until the caller gives up.
         std::future::pending().await
     }
 
-    fn hop(&self, path: &str, body: &[u8]) -> ConnectorHop {
+    /// Who gets a request the second time: another replica, where there is one that lives.
+    async fn twin(&self, link: &Link, other: bool) -> (Sender, usize) {
+        let is_other = |replica: &&Arc<Replica>| replica.number != link.replica.number;
+        let replica = self.replicas.iter().find(is_other).filter(|_| other);
+        if let Some(replica) = replica
+            && let Some(stream) = replica.connect().await
+            && let Some((sender, upstream)) = replica.greet(stream, &self.certificates).await
+        {
+            self.tasks.spawn(upstream);
+            return (sender, replica.number);
+        }
+        (link.sender.clone(), link.replica.number)
+    }
+
+    fn hop(&self, rpc: &str, body: &[u8]) -> ConnectorHop {
+        // One message, uncompressed (gRPC over HTTP/2, Length-Prefixed-Message).
+        let message = body.get(5..).unwrap_or_default();
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = names.of(rpc, message);
+        drop(names);
         if self.calm.load(Ordering::SeqCst) {
             return ConnectorHop::Whole;
         }
-        let number = self.requests.fetch_add(1, Ordering::SeqCst);
-        let creates = path.ends_with("/CreateClient");
-        // A create is known by the name of its client, which stands in the message as it is.
-        let name = creates.then(|| {
-            let begin = body.windows(6).position(|text| text == b"chaos-")?;
-            std::str::from_utf8(body.get(begin..begin + 12)?).ok()
-        });
-        let key = match name.flatten() {
-            Some(name) => name.to_owned(),
-            None => format!("{path}/{number}"),
-        };
-        let never_twice = ["/CreateClient", "/RotateClientSecret", "/AddClientSecret"];
-        let never_twice = never_twice.iter().any(|rpc| path.ends_with(rpc));
-        ConnectorHop::draw(self.seed, self.levels, &key, never_twice)
+        let hop = ConnectorHop::draw(self.seed, self.levels, &name, rpc);
+        if let Some(what) = hop.mishap() {
+            let mut befell = self.befell.lock().unwrap_or_else(PoisonError::into_inner);
+            *befell.entry(what).or_default() += 1;
+        }
+        hop
     }
 
     fn count(&self, answers: &[&Whole]) {
@@ -209,6 +279,21 @@ struct Whole {
 }
 
 impl Whole {
+    /// Whether the second of two answers is the one that arrives. One that leaves open what was done goes before one
+    /// that it was: whoever does not know undoes. And that something was done goes before that nothing was.
+    fn is_second(one: &Self, two: &Self, second: bool) -> bool {
+        let rank = |answer: &Self| match answer.grpc_status().as_str() {
+            "0" | "6" => 1,
+            "3" | "5" | "7" | "8" | "9" | "12" | "14" => 0,
+            _ => 2,
+        };
+        match rank(one).cmp(&rank(two)) {
+            Less => true,
+            Greater => false,
+            Equal => second,
+        }
+    }
+
     fn grpc_status(&self) -> String {
         let trailers = self.trailers.as_ref().unwrap_or(&self.head.headers);
         let status = trailers.get("grpc-status").and_then(|v| v.to_str().ok());

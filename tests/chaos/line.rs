@@ -1,19 +1,25 @@
 //! The line between Konnect and a gateway: it loses, cuts and doubles, and keeps what a gateway has answered whole and
 //! Konnect never got.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dcr_tests::http::Answer;
 use dcr_tests::raw::parse;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
+use crate::certificates::Certificates;
 use crate::plan::KonnectHop;
+
+type Stream = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// How long Konnect waits (the reference's host stops at 10 s).
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,13 +51,40 @@ pub(crate) enum Heard {
 }
 
 /// The line.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Line {
+    certificates: Arc<Certificates>,
     lost: Arc<Mutex<Vec<Lost>>>,
     tasks: TaskTracker,
 }
 
 impl Line {
+    pub(crate) fn new(certificates: Arc<Certificates>) -> Self {
+        Self {
+            certificates,
+            lost: Arc::default(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// A connection to a gateway, unless it is dead or dies.
+    async fn dial(&self, gateway: SocketAddr) -> Option<Stream> {
+        let stream = TcpStream::connect(gateway).await.ok()?;
+        let _ = stream.set_nodelay(true);
+        let connector = TlsConnector::from(self.certificates.between().konnect);
+        let hands = connector.connect(ServerName::from(gateway.ip()), stream);
+        match timeout(PATIENCE, hands).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(e)) => {
+                let inner = e.get_ref();
+                let refusal = inner.and_then(|e| e.downcast_ref::<rustls::Error>());
+                assert!(refusal.is_none(), "a gateway's certificate is refused: {e}");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
     /// Brings a request to a gateway, and its answer home, or not.
     pub(crate) async fn exchange(
         &self,
@@ -59,19 +92,18 @@ impl Line {
         request: &[u8],
         hop: KonnectHop,
     ) -> Heard {
-        let Ok(mut stream) = TcpStream::connect(gateway).await else {
+        let Some(mut stream) = self.dial(gateway).await else {
             return Heard::Unreached;
         };
-        let _ = stream.set_nodelay(true);
         let patience = match hop {
-            KonnectHop::Leaves(time) => time,
+            KonnectHop::Leaves(time) | KonnectHop::Reset(time) => time,
             KonnectHop::Swallowed => Duration::from_millis(200),
             _ => PATIENCE,
         };
         let deadline = Instant::now() + patience;
         match hop {
             KonnectHop::HalfARequest => {
-                let _ = stream.write_all(&request[..request.len() / 2]).await;
+                let _ = send(&mut stream, &request[..request.len() / 2]).await;
                 return Heard::Nothing;
             }
             KonnectHop::Swallowed => {
@@ -81,7 +113,7 @@ impl Line {
             KonnectHop::Twice(after) => self.again(gateway, request.to_vec(), after),
             _ => {}
         }
-        if stream.write_all(request).await.is_err() {
+        if send(&mut stream, request).await.is_err() {
             return Heard::Nothing;
         }
         let mut read = Vec::new();
@@ -92,13 +124,17 @@ impl Line {
                 _ => return Heard::Answer(answer),
             },
             Ok(None) => {}
+            Err(_) if matches!(hop, KonnectHop::Reset(_)) => {
+                // Dropped without a word of TLS.
+                let _ = stream.get_ref().0.set_zero_linger();
+            }
             Err(_) => self.linger(stream, read),
         }
         Heard::Nothing
     }
 
     /// Konnect has gone, which the gateway is told; what it says nevertheless is lost.
-    fn linger(&self, mut stream: TcpStream, mut read: Vec<u8>) {
+    fn linger(&self, mut stream: Stream, mut read: Vec<u8>) {
         let line = self.clone();
         self.tasks.spawn(async move {
             let _ = stream.shutdown().await;
@@ -115,10 +151,10 @@ impl Line {
         let line = self.clone();
         self.tasks.spawn(async move {
             sleep(after).await;
-            let Ok(mut stream) = TcpStream::connect(gateway).await else {
+            let Some(mut stream) = line.dial(gateway).await else {
                 return;
             };
-            if stream.write_all(&request).await.is_ok() {
+            if send(&mut stream, &request).await.is_ok() {
                 let end = Instant::now() + LINGER;
                 let mut read = Vec::new();
                 if let Ok(Some(answer)) = timeout_at(end, whole(&mut stream, &mut read)).await {
@@ -154,8 +190,13 @@ impl Line {
     }
 }
 
+async fn send(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
 /// Reads until the answer is whole; nothing when the connection ends before.
-async fn whole(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Answer> {
+async fn whole(stream: &mut Stream, read: &mut Vec<u8>) -> Option<Answer> {
     loop {
         if let Some(answer) = parse(read, false) {
             return Some(answer);

@@ -13,6 +13,8 @@
 mod aftermath;
 mod answers;
 mod balancer;
+mod certificates;
+mod credentials;
 mod evidence;
 mod foreign;
 mod history;
@@ -23,9 +25,12 @@ mod keys;
 mod known;
 mod line;
 mod made;
+mod meanwhile;
+mod names;
 mod passed;
 mod plan;
 mod protections;
+mod replica;
 mod story;
 mod undoing;
 mod verdict;
@@ -36,20 +41,20 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
-use fastrand::Rng;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::evidence::Evidence;
 use crate::line::Line;
+use crate::meanwhile::{PlannedKill, change, changes, kills};
 use crate::plan::{Levels, Story};
 use crate::protections::{CONNECTOR_HOP, KILL_EVERY, KONNECT_HOP, MISHAPS, Protection};
 use crate::story::{Ending, tell};
 use crate::verdict::{TWICE, Verdict};
-use crate::world::{Options, Who, World};
+use crate::world::{Options, World};
 
 /// Runs the chaos suite and prints what it counted; exit code 1 when there was harm.
 #[derive(Debug, Parser)]
@@ -111,18 +116,15 @@ impl Arguments {
     }
 
     /// What is killed, if anything is.
-    fn kills(&self, seed: u64) -> Option<KillPlan> {
+    fn kills(&self, seed: u64) -> Option<impl Iterator<Item = PlannedKill> + Send + 'static> {
         let off = self.off();
         let asked = self.kill_gateways || self.kill_every.is_some();
         let chosen = off.and_then(|off| off.kill_gateways_every);
         if self.no_kills || off.is_some() && chosen.is_none() && !asked {
             return None;
         }
-        Some(KillPlan {
-            rng: Rng::with_seed(seed),
-            every: self.kill_every.or(chosen).unwrap_or(KILL_EVERY),
-            gateways: self.kill_gateways || chosen.is_some(),
-        })
+        let every = self.kill_every.or(chosen).unwrap_or(KILL_EVERY);
+        Some(kills(seed, every, self.kill_gateways || chosen.is_some()))
     }
 }
 
@@ -140,7 +142,7 @@ async fn main() -> ExitCode {
     };
     let began = Instant::now();
     let world = Arc::new(World::start(options).await);
-    let line = Line::default();
+    let line = Line::new(Arc::clone(&world.certificates));
     let endings = live(&arguments, seed, levels, &world, &line).await;
     let lived = began.elapsed();
     let lost = line.lost().await;
@@ -170,10 +172,12 @@ async fn main() -> ExitCode {
             verdict.harm(TWICE, &many);
         }
     }
-    verdict.add(
-        "times Konnect went over to another key",
-        world.keys_rotated(),
-    );
+    for (what, count) in world.befell() {
+        verdict.add(&what, count);
+    }
+    for refusal in world.refusals() {
+        verdict.harm("a good certificate was refused", &refusal);
+    }
     if let Some(folder) = &arguments.keep {
         keep(&world, &verdict, folder);
     }
@@ -220,10 +224,11 @@ async fn live(
     line: &Line,
 ) -> Vec<Ending> {
     let over = Arc::new(AtomicBool::new(false));
-    let mut killer = JoinSet::new();
-    if let Some(plan) = arguments.kills(seed) {
-        killer.spawn(kill(plan, Arc::clone(world), Arc::clone(&over)));
+    let mut others = JoinSet::new();
+    if let Some(kills) = arguments.kills(seed) {
+        others.spawn(kill(kills, Arc::clone(world), Arc::clone(&over)));
     }
+    others.spawn(change(changes(seed), Arc::clone(world), Arc::clone(&over)));
     let count = Arc::new(AtomicUsize::new(0));
     let mut stories = JoinSet::new();
     let mut endings = Vec::new();
@@ -241,38 +246,24 @@ async fn live(
         }
     }
     over.store(true, Ordering::SeqCst);
-    while let Some(killed) = killer.join_next().await {
-        killed.expect("what was killed could be started again");
+    while let Some(ended) = others.join_next().await {
+        ended.expect("what was killed or changed serves again");
     }
     endings
 }
 
-/// What is killed.
-struct KillPlan {
-    rng: Rng,
-    every: u64,
-    gateways: bool,
-}
-
 /// Kills one process after the other, and starts each again.
-async fn kill(mut plan: KillPlan, world: Arc<World>, over: Arc<AtomicBool>) {
-    let rng = &mut plan.rng;
-    while !over.load(Ordering::SeqCst) {
-        sleep(Duration::from_millis(rng.u64(..2 * plan.every))).await;
-        let who = match rng.u32(..if plan.gateways { 2 } else { 5 }) {
-            0 => Who::Gateway(0),
-            1 => Who::Gateway(1),
-            2 => Who::Connector(0),
-            3 => Who::Connector(1),
-            _ => Who::Idp,
-        };
-        let pause = Duration::from_millis(rng.u64(0..800));
-        if rng.u32(..3) == 0 && !over.load(Ordering::SeqCst) {
-            world.reload(rng.usize(..2)).await;
+async fn kill(
+    kills: impl Iterator<Item = PlannedKill> + Send,
+    world: Arc<World>,
+    over: Arc<AtomicBool>,
+) {
+    for kill in kills {
+        sleep(kill.after).await;
+        if over.load(Ordering::SeqCst) {
+            return;
         }
-        if !over.load(Ordering::SeqCst) {
-            world.kill(who, pause).await;
-        }
+        world.kill(kill.who, kill.pause).await;
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) enum KonnectHop {
     HalfAnAnswer,
     /// The answer leaves the gateway whole and never arrives.
     LostAnswer,
+    /// Konnect's end of the connection is reset after this time: before anything can have been made.
+    Reset(Duration),
     /// The request arrives twice, the second time after this.
     Twice(Duration),
 }
@@ -30,6 +32,8 @@ pub(crate) enum ConnectorHop {
     Whole,
     /// The connection is cut before the request gets through, with all that is under way on it.
     CutBefore,
+    /// The same by a reset, without a word of TLS.
+    Reset,
     /// The connection is cut when the answer comes.
     CutAfter,
     /// The request disappears.
@@ -40,6 +44,8 @@ pub(crate) enum ConnectorHop {
     Twice {
         /// Which of the two.
         second: bool,
+        /// Whether the second goes to another replica.
+        other: bool,
     },
 }
 
@@ -112,7 +118,8 @@ impl Story {
             }
         }
         let mut sends = |step| {
-            let resent = step == Step::Add;
+            // A rotation that arrives twice is made twice, and either may be the last.
+            let resent = step != Step::Rotate;
             let first = Send::draw(&mut rng, levels, resent);
             (step, first, Send::draw(&mut rng, levels, false))
         };
@@ -132,16 +139,18 @@ impl Send {
         let pause = Duration::from_millis(rng.u64(..400));
         let gateway = rng.usize(..2);
         let wrong = rng.u32(..100) < levels.konnect;
+        let at_once = Duration::from_micros(rng.u64(..8_000));
         let soon = Duration::from_micros(rng.u64(..60_000));
         let later = Duration::from_millis(rng.u64(60..3_000));
-        let hop = match rng.u32(..10) {
+        let hop = match rng.u32(..12) {
             _ if !wrong => KonnectHop::Whole,
             0..=3 => KonnectHop::Leaves(soon),
             4 => KonnectHop::Leaves(later),
             5 => KonnectHop::HalfARequest,
             6 => KonnectHop::Swallowed,
             7 => KonnectHop::HalfAnAnswer,
-            8 if may_be_resent => KonnectHop::Twice(soon),
+            8 => KonnectHop::Reset(at_once),
+            9..=10 if may_be_resent => KonnectHop::Twice(soon),
             _ => KonnectHop::LostAnswer,
         };
         Self {
@@ -154,21 +163,44 @@ impl Send {
 
 impl ConnectorHop {
     /// Draws for the request of this name; a name that comes again has another number.
-    pub(crate) fn draw(seed: u64, levels: Levels, key: &str, never_twice: bool) -> Self {
-        let hash = key.bytes().fold(seed, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let mut rng = Rng::with_seed(hash);
+    pub(crate) fn draw(seed: u64, levels: Levels, name: &str, rpc: &str) -> Self {
+        let mut rng = Rng::with_seed(hash(&format!("{seed}/{name}")));
         if rng.u32(..100) >= levels.connector {
             return Self::Whole;
         }
+        let twice = Self::Twice {
+            second: rng.bool(),
+            // A rotation that gets through to two replicas is made twice: neither knows of the other's.
+            other: rng.bool() && rpc != "RotateClientSecret",
+        };
         match rng.u32(..10) {
-            0..=1 => Self::CutBefore,
-            2..=4 => Self::CutAfter,
-            5 => Self::Swallowed,
-            6 if never_twice => Self::Twice { second: false },
-            7 if never_twice => Self::Twice { second: true },
+            0 => Self::CutBefore,
+            1 => Self::Reset,
+            2..=3 => Self::CutAfter,
+            4 => Self::Swallowed,
+            5..=7 => twice,
             _ => Self::LostAnswer,
         }
     }
+
+    /// What goes wrong, for a table.
+    pub(crate) fn mishap(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Whole => return None,
+            Self::CutBefore => "cut before it got through",
+            Self::Reset => "reset before it got through",
+            Self::CutAfter => "cut when the answer came",
+            Self::Swallowed => "lost",
+            Self::LostAnswer => "answer lost",
+            Self::Twice { other: false, .. } => "sent twice to one replica",
+            Self::Twice { other: true, .. } => "sent twice, to both replicas",
+        })
+    }
+}
+
+/// FNV-1a: the same on every machine and in every release of Rust.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

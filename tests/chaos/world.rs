@@ -1,7 +1,6 @@
 //! The processes: two gateways, two replicas of the connector, and the IdP; started, killed and started again.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -9,20 +8,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dcr_tests::bridge::random;
+use dcr_tests::loopback;
 use dcr_tests::{Folder, Http, Process, Provider};
-use http::Request;
+use http::{Request, Version};
 use http_body_util::Full;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::balancer::{Balancer, Resent};
+use crate::certificates::{CONNECTOR, Certificates, Use};
+use crate::credentials::Credentials;
 use crate::foreign;
 use crate::journal::now;
 use crate::keys::Keys;
 use crate::passed::Passed;
 use crate::plan::Levels;
+use crate::replica::Replica;
 
 /// The provider with two replicas, and the one with one.
 pub(crate) const PROVIDERS: [&str; 2] = ["chaos", "alone"];
@@ -80,11 +82,13 @@ pub(crate) struct World {
     pub(crate) folder: Folder,
     pub(crate) gateways: [SocketAddr; 2],
     idp: SocketAddr,
+    pub(crate) certificates: Arc<Certificates>,
     keys: Mutex<Keys>,
-    credentials: Vec<String>,
+    credentials: Mutex<Credentials>,
     options: Options,
     slots: Vec<(Who, tokio::sync::Mutex<Option<Process>>)>,
     connectors: [SocketAddr; 2],
+    replicas: [Arc<Replica>; 2],
     balancers: Vec<Arc<Balancer>>,
     kills: Mutex<Vec<Kill>>,
     drains: Mutex<Vec<Drain>>,
@@ -97,44 +101,40 @@ impl World {
     pub(crate) async fn start(options: Options) -> Self {
         let folder = Folder::new();
         let (idp, gateways, connectors) = (port(), [port(), port()], [port(), port()]);
+        let certificates = Arc::new(Certificates::new(folder.path()));
+        let replicas = [0, 1].map(|number| Arc::new(Replica::new(number, connectors[number])));
         let mut servers = JoinSet::new();
         let mut balancers = Vec::new();
         let mut providers = Vec::new();
         for (id, replicas) in [
-            (PROVIDERS[0], connectors.to_vec()),
-            (PROVIDERS[1], vec![connectors[0]]),
+            (PROVIDERS[0], replicas.to_vec()),
+            (PROVIDERS[1], vec![Arc::clone(&replicas[0])]),
         ] {
-            let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                .await
-                .expect("loopback has a free port");
-            let address = listener.local_addr().expect("it is bound");
-            let balancer = Arc::new(Balancer::new(replicas, options.seed, options.levels));
+            let (listener, address) = loopback::listener().await;
+            let certificates = Arc::clone(&certificates);
+            let balancer = Balancer::new(replicas, certificates, options.seed, options.levels);
+            let balancer = Arc::new(balancer);
             servers.spawn(Arc::clone(&balancer).serve(listener));
             balancers.push(balancer);
-            providers.push(Provider::new(id, address));
+            providers.push(Provider::secured(id, address, CONNECTOR));
         }
         for (number, address) in gateways.iter().enumerate() {
-            let probes = port();
+            let (probes, tls) = (port(), certificates.of_gateway(number));
             let yaml = format!(
-                "installation: {INSTALLATION}\nlisten: {address}\nprobe_listen: {probes}\n"
+                "installation: {INSTALLATION}\nlisten: {address}\nprobe_listen: {probes}\n{tls}"
             );
             let _ = folder.write(&format!("gateway-{number}/gateway.yaml"), &yaml);
         }
-        let mut credentials = Vec::new();
-        let mut known = String::new();
+        let credentials = Credentials::new(&folder, connectors.len());
         for (number, address) in connectors.iter().enumerate() {
-            let (probes, secret) = (port(), random());
-            let _ = writeln!(known, "connector-{number} {secret}");
-            let file = folder.write(&format!("connector-{number}/secret"), &secret);
+            let (probes, tls) = (port(), certificates.of_connector(number));
+            let credential = credentials.of_connector(number);
             let yaml = format!(
-                "installation: {INSTALLATION}\nlisten: {address}\nprobe_listen: {probes}\nidp:\n  \
-                 base_url: http://{idp}\n  client_id: connector-{number}\n  client_secret_file: {}\n{GRANTS}",
-                file.display()
+                "installation: {INSTALLATION}\nlisten: {address}\nprobe_listen: {probes}\n{tls}idp:\n  \
+                 base_url: http://{idp}\n{credential}{GRANTS}"
             );
             let _ = folder.write(&format!("connector-{number}/connector.yaml"), &yaml);
-            credentials.push(secret);
         }
-        let _ = folder.write("credentials", &known);
         foreign::plant(&folder.path().join("journal"));
         let all = [
             Who::Idp,
@@ -147,11 +147,13 @@ impl World {
             folder,
             gateways,
             idp,
+            certificates,
             keys: Mutex::new(Keys::new(providers)),
-            credentials,
+            credentials: Mutex::new(credentials),
             options,
             slots: all.map(|who| (who, tokio::sync::Mutex::default())).into(),
             connectors,
+            replicas,
             balancers,
             kills: Mutex::default(),
             drains: Mutex::default(),
@@ -171,15 +173,15 @@ impl World {
 
     /// Gives a gateway another key and has it read its files again (SIGHUP), while it serves.
     pub(crate) async fn reload(&self, gateway: usize) {
+        let slot = self.slot(Who::Gateway(gateway)).lock().await;
+        let Some(process) = &*slot else { return };
         let key = lock(&self.keys).rotate(&self.folder, gateway);
-        if let Some(process) = &*self.slot(Who::Gateway(gateway)).lock().await {
-            process.hangup().await;
-        }
-        let http = Http::new();
+        process.hangup().await;
+        let http = Http::trusting(&self.certificates.trusted(), Version::HTTP_11);
         let end = Instant::now() + PATIENCE;
         for number in [0, 1] {
             let value = lock(&self.keys).providers[number].keys[key].0.clone();
-            let url = format!("http://{}/{}", self.gateways[gateway], PROVIDERS[number]);
+            let url = format!("https://{}/{}", self.gateways[gateway], PROVIDERS[number]);
             loop {
                 // Nobody makes a client so: the answer is 401 or 405.
                 let request = Request::put(&url)
@@ -199,6 +201,70 @@ impl World {
         lock(&self.keys).known[gateway] = key;
     }
 
+    /// Gives a connector another credential and has it read its files again, while it serves.
+    pub(crate) async fn rotate_credential(&self, connector: usize) {
+        let mut slot = self.slot(Who::Connector(connector)).lock().await;
+        let Some(process) = &mut *slot else { return };
+        let before = process.output().len();
+        lock(&self.credentials).rotate(&self.folder, connector);
+        process.hangup().await;
+        let told = |line: &str| line.contains("configuration read").then_some(());
+        process.line_after(before, told).await;
+    }
+
+    /// Gives a process another certificate of the same CA. It finds it within 15 seconds.
+    pub(crate) async fn replace_certificate(&self, to: Use) {
+        // Not while it starts, and has read half of them.
+        let _slot = self.slot(who(to)).lock().await;
+        self.certificates.replace(to);
+    }
+
+    /// Has all go over to another CA, while they serve: everybody trusts both before anybody shows a certificate of the
+    /// new one, and nobody trusts the old one when nobody shows one of it any more.
+    pub(crate) async fn replace_ca(&self) {
+        // A gateway's door asks Konnect for no certificate, so it reads none of the CAs.
+        let trust = |to: &Use| !matches!(to, Use::Door(_));
+        self.everywhere(trust, || self.certificates.begin_new_ca())
+            .await;
+        self.certificates.go_over();
+        let all = || {
+            for to in Use::ALL {
+                self.certificates.replace(to);
+            }
+        };
+        self.everywhere(|_| true, all).await;
+        self.everywhere(trust, || self.certificates.end_old_ca())
+            .await;
+    }
+
+    /// Changes certificates, and waits until every process uses what is new.
+    async fn everywhere(&self, concerns: impl Fn(&Use) -> bool, change: impl FnOnce()) {
+        let mut slots = Vec::new();
+        for (who, slot) in self.slots.iter().filter(|(who, _)| *who != Who::Idp) {
+            let slot = slot.lock().await;
+            let before = slot.as_ref().map_or(0, |process| process.output().len());
+            slots.push((*who, slot, before));
+        }
+        change();
+        for (this, slot, before) in &mut slots {
+            let Some(process) = &mut **slot else { continue };
+            process.hangup().await;
+            let concerned = |to: &Use| who(*to) == *this && concerns(to);
+            for to in Use::ALL.into_iter().filter(concerned) {
+                let file = self.certificates.file(to);
+                let told = |line: &str| {
+                    (line.contains("certificate in use") && line.contains(&file)).then_some(())
+                };
+                process.line_after(*before, told).await;
+            }
+        }
+    }
+
+    /// Lets nothing through to or from a connector for this time.
+    pub(crate) async fn black_hole(&self, connector: usize, time: Duration) {
+        self.replicas[connector].black_hole(time).await;
+    }
+
     pub(crate) fn journal(&self) -> PathBuf {
         self.folder.path().join("journal")
     }
@@ -213,6 +279,8 @@ impl World {
     }
 
     async fn begin(&self, who: Who, mishaps: u32) {
+        // Nobody changes its files while it reads them.
+        let mut slot = self.slot(who).lock().await;
         if let Who::Gateway(number) = who {
             let mut keys = lock(&self.keys);
             let key = keys.rotate(&self.folder, number);
@@ -255,7 +323,7 @@ impl World {
             assert!(Instant::now() < end, "{who:?} does not listen:\n{printed}");
             sleep(LOOK).await;
         }
-        *self.slot(who).lock().await = Some(process);
+        *slot = Some(process);
     }
 
     fn without(&self) -> Option<OsString> {
@@ -348,6 +416,35 @@ impl World {
         self.balancers.iter().flat_map(|b| b.log.all()).collect()
     }
 
+    /// What befell requests on their way to connectors.
+    pub(crate) fn befell(&self) -> Vec<(String, usize)> {
+        let befell = self.balancers.iter().flat_map(|balancer| balancer.befell());
+        let befell = befell.map(|(what, count)| (format!("request to a connector: {what}"), count));
+        let stuck = self.replicas.iter().map(|replica| replica.stuck());
+        let stuck = stuck.map(|count| ("stuck in a black hole".to_owned(), count));
+        let replaced = self.certificates.replaced();
+        let rotated = [
+            ("certificates replaced", replaced.leaves),
+            ("CAs replaced", replaced.cas),
+            (
+                "connectors' credentials rotated",
+                lock(&self.credentials).rotated(),
+            ),
+            (
+                "times Konnect went over to another key",
+                lock(&self.keys).current,
+            ),
+        ];
+        let rotated = rotated.map(|(what, count)| (what.to_owned(), count));
+        befell.chain(stuck).chain(rotated).collect()
+    }
+
+    /// Why certificates were refused.
+    pub(crate) fn refusals(&self) -> Vec<String> {
+        let refusals = self.replicas.iter().flat_map(|replica| replica.refusals());
+        refusals.collect()
+    }
+
     /// All that any process of the bridge has printed and ended.
     pub(crate) fn printed(&self) -> Vec<(Who, String)> {
         lock(&self.printed).clone()
@@ -356,17 +453,20 @@ impl World {
     /// What no process may print: every key there ever was, and the connectors' credentials.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let mut secrets = lock(&self.keys).all();
-        secrets.extend(self.credentials.iter().cloned());
+        secrets.extend(lock(&self.credentials).all());
         secrets
-    }
-
-    /// How often Konnect went over to another key.
-    pub(crate) fn keys_rotated(&self) -> usize {
-        lock(&self.keys).current
     }
 
     fn keep(&self, who: Who, process: &Process) {
         lock(&self.printed).push((who, process.output()));
+    }
+}
+
+/// Whose a certificate is.
+fn who(to: Use) -> Who {
+    match to {
+        Use::Door(number) | Use::Gateway(number) => Who::Gateway(number),
+        Use::Connector(number) => Who::Connector(number),
     }
 }
 

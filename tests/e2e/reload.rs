@@ -1,14 +1,13 @@
 //! Configuration without a restart: read again under load, and no call fails.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use dcr_contract::model::{Abort, AbortTarget, OperationId};
 use dcr_tests::bridge::{new_key, provider_file, random};
 use dcr_tests::konnect::application;
 use dcr_tests::stand_in::dead_port;
-use dcr_tests::{Connector, Konnect, Mishap, Provider};
+use dcr_tests::{Connector, Konnect, Mishap, Provider, Volume};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -209,16 +208,9 @@ async fn a_mounted_volume_is_swapped_as_kubernetes_does_it_and_no_call_fails() {
     let mut provider = bridge.gateway.provider("one").clone();
     let volume = bridge.gateway.folder.path().join("providers.d");
     let yaml = |volume: &Path| fs::read_to_string(volume.join("one.yaml")).unwrap();
-    let mount = |version: &str, yaml: &str| {
-        fs::create_dir(volume.join(version)).unwrap();
-        fs::write(volume.join(version).join("one.yaml"), yaml).unwrap();
-        symlink(version, volume.join("..data_tmp")).unwrap();
-        fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
-    };
+    let mounted = yaml(&volume);
     // The same content behind links: nothing is new.
-    mount("..2026_1", &yaml(&volume));
-    symlink("..data/one.yaml", volume.join("one.link")).unwrap();
-    fs::rename(volume.join("one.link"), volume.join("one.yaml")).unwrap();
+    let volume = Volume::new(volume, &[("one.yaml", &mounted)]);
     let read = bridge.gateway.reload().await;
     assert_eq!(read["changed"], 0);
     let mut load = Load::start(konnect.clone());
@@ -231,13 +223,12 @@ async fn a_mounted_volume_is_swapped_as_kubernetes_does_it_and_no_call_fails() {
     };
     // To have its text.
     bridge.gateway.put(&elsewhere);
-    let drafted = fs::read_to_string(volume.join("drafted.yaml")).unwrap();
+    let drafted = fs::read_to_string(volume.file("drafted.yaml")).unwrap();
     bridge.gateway.take("drafted");
-    mount("..2026_2", &drafted.replace("drafted", "one"));
+    volume.swap(&[("one.yaml", &drafted.replace("drafted", "one"))]);
     assert_eq!(bridge.gateway.reload().await["changed"], 1);
     load.switch(new.clone());
     load.goes_on().await;
-    fs::remove_dir_all(volume.join("..2026_1")).unwrap();
     load.end().await;
     serves(&new).await;
 }

@@ -12,6 +12,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, HandshakeKind, RootCertStore, ServerConfig,
     SignatureScheme,
@@ -68,6 +69,42 @@ impl Issued {
             key.expect("a key"),
         )
     }
+}
+
+/// The side of a server that shows this certificate, speaks HTTP/2, and asks for a certificate of these CAs (PEM).
+#[must_use]
+pub fn mutual_server(shown: &Issued, cas: &str) -> Arc<ServerConfig> {
+    let (chain, key) = shown.parts();
+    let clients =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(cas)), provider()).build();
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the provider has them")
+        .with_client_cert_verifier(clients.expect("a CA to trust"))
+        .with_single_cert(chain, key)
+        .expect("a key of its certificate");
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
+}
+
+/// The side of a client that trusts these CAs (PEM), shows this certificate or none, and offers this protocol.
+#[must_use]
+pub fn client(cas: &str, shown: Option<&Issued>, protocol: &str) -> Arc<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the provider has them")
+        .with_root_certificates(roots(cas));
+    let mut config = match shown {
+        None => builder.with_no_client_auth(),
+        Some(issued) => {
+            let (chain, key) = issued.parts();
+            builder
+                .with_client_auth_cert(chain, key)
+                .expect("a key of its certificate")
+        }
+    };
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    Arc::new(config)
 }
 
 /// What a certificate is for (RFC 5280, 4.2.1.12).

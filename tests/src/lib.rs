@@ -33,6 +33,7 @@ pub mod small_idp;
 pub mod stand_in;
 pub mod token;
 pub mod versions;
+pub mod volume;
 pub mod without;
 
 mod bodies;
@@ -50,3 +51,4 @@ pub use process::Process;
 pub use proxy::{Exchange, Proxy};
 pub use service::Service;
 pub use small_idp::SmallIdp;
+pub use volume::Volume;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,10 +26,10 @@ use crate::table::{Refusal, Table};
 
 pub(crate) struct Idp {
     table: Mutex<Table>,
-    /// Secrets of the admin API by client id.
-    credentials: HashMap<String, String>,
-    /// Whose an access token is.
-    tokens: Mutex<HashMap<String, String>>,
+    /// The file of the admin API's credentials, which are whatever it holds now.
+    credentials: PathBuf,
+    /// Whose an access token is, and the secret that it was got with.
+    tokens: Mutex<HashMap<String, (String, String)>>,
     seed: u64,
     mishaps: u32,
     /// How many requests are not done with, whether or not their caller still waits.
@@ -39,17 +39,13 @@ pub(crate) struct Idp {
 impl Idp {
     pub(crate) fn open(
         journal: &Path,
-        credentials: &str,
+        credentials: PathBuf,
         seed: u64,
         mishaps: u32,
     ) -> io::Result<Self> {
-        let pair = |line: &str| {
-            let (id, secret) = line.split_once(' ')?;
-            Some((id.to_owned(), secret.to_owned()))
-        };
         Ok(Self {
             table: Mutex::new(Table::open(journal)?),
-            credentials: credentials.lines().filter_map(pair).collect(),
+            credentials,
             tokens: Mutex::default(),
             seed,
             mishaps,
@@ -277,10 +273,7 @@ impl Idp {
             return Err((400, "unsupported_grant_type"));
         }
         let (id, secret) = (value("client_id"), value("client_secret"));
-        let is_admin = self
-            .credentials
-            .get(id)
-            .is_some_and(|known| known == secret);
+        let is_admin = self.is_admin(id, secret);
         let opens = || {
             let table = self.table();
             let client = table.get(id);
@@ -292,7 +285,7 @@ impl Idp {
         let token = format!("{}{}", SECRET, Uuid::new_v4().as_simple());
         if is_admin {
             let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-            tokens.insert(token.clone(), id.to_owned());
+            tokens.insert(token.clone(), (id.to_owned(), secret.to_owned()));
         }
         let grant = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 300 });
         Ok(json_answer(200, &grant))
@@ -306,7 +299,14 @@ impl Idp {
         let token = token.filter(|_| all.next().is_none());
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let by = token.and_then(|token| tokens.get(token));
-        by.cloned().ok_or((401, "invalid_token"))
+        // With a secret end its tokens.
+        let by = by.filter(|(id, secret)| self.is_admin(id, secret));
+        by.map(|(id, _)| id.clone()).ok_or((401, "invalid_token"))
+    }
+
+    fn is_admin(&self, id: &str, secret: &str) -> bool {
+        let known = std::fs::read_to_string(&self.credentials).unwrap_or_default();
+        known.lines().any(|line| line == format!("{id} {secret}"))
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

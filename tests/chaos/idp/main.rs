@@ -49,10 +49,9 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
-    let credentials = std::fs::read_to_string(&arguments.credentials)?;
     let idp = Idp::open(
         &arguments.journal,
-        &credentials,
+        arguments.credentials,
         arguments.seed,
         arguments.mishaps,
     )?;
