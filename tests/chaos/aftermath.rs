@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use dcr_tests::Planted;
 use dcr_tests::token::{Method, TokenEndpoint};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::journal;
+use crate::foreign::is_old_probe;
+use crate::journal::{self, Event, Line};
 use crate::known::Life;
 use crate::story::{Ending, rotate_again};
 use crate::verdict::{Verdict, table};
@@ -15,6 +16,8 @@ use crate::world::{Who, World};
 
 /// Longer than a gateway waits for its aborts, and than a connector waits for its undoing.
 const DRAIN: Duration = Duration::from_secs(110);
+/// For the probes to be removed.
+const CLEANED_UP: Duration = Duration::from_secs(30);
 /// Until a gateway has asked again about all that was accepted: 35 s after that.
 const ASKED_AGAIN: Duration = Duration::from_secs(40);
 
@@ -47,6 +50,7 @@ pub(crate) async fn tokens(world: &World, verdict: &mut Verdict) {
 /// A rotation heals what another one that was lost has left: it succeeds, and one secret lives.
 pub(crate) async fn heal(world: &World, endings: &[Ending], verdict: &mut Verdict) {
     world.resume().await;
+    probes(world, verdict).await;
     let mut healed = HashMap::new();
     for ending in endings {
         let known = ending.known.as_ref();
@@ -78,17 +82,39 @@ pub(crate) async fn heal(world: &World, endings: &[Ending], verdict: &mut Verdic
     }
 }
 
-/// No process has printed a secret: all of them begin alike.
+/// What Konnect's Verify has left long ago is gone soon after a connector has started before an IdP that does what it
+/// should, if not before.
+async fn probes(world: &World, verdict: &mut Verdict) {
+    let end = Instant::now() + CLEANED_UP;
+    loop {
+        let journal = journal::read(&world.journal()).expect("the journal can be read");
+        let table = table(&journal);
+        let left: Vec<_> = table.keys().filter(|id| is_old_probe(id)).collect();
+        if left.is_empty() {
+            let removed = journal.iter().filter(|line| is_removed(line)).count();
+            return verdict.add("old probes removed", removed);
+        }
+        if Instant::now() > end {
+            return verdict.harm("an old probe lives", &format!("{left:?}"));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn is_removed(line: &Line) -> bool {
+    matches!(&line.event, Event::Committed { client_id, client: None, .. } if is_old_probe(client_id))
+}
+
+/// Nothing that came out of the bridge holds a secret, unless Konnect asked for it: all of them begin alike.
 pub(crate) fn secrecy(world: &World, verdict: &mut Verdict) {
     let planted = Planted::new();
-    planted.plant("a client secret or access token", journal::SECRET);
-    for secret in world.secrets() {
-        planted.plant("a key or a credential", &secret);
-    }
-    for (who, printed) in world.printed() {
-        verdict.add("bytes printed by the bridge", printed.len());
-        for found in planted.found_in(&printed) {
-            verdict.harm("a secret was printed", &format!("{who:?}: {found}"));
+    planted.plant("a secret, key, credential or token", journal::SECRET);
+    let printed = world.printed().into_iter();
+    let printed = printed.map(|(who, printed)| (format!("{who:?}"), printed));
+    for (from, text) in printed.chain(world.outputs()) {
+        verdict.add("bytes that came out of the bridge", text.len());
+        for found in planted.found_in(&text) {
+            verdict.harm("a secret came out", &format!("{from}: {found}"));
         }
     }
 }

@@ -4,7 +4,9 @@
 use std::os::unix::process::ExitStatusExt as _;
 
 use crate::evidence::Evidence;
+use crate::journal::{Call, Event};
 use crate::plan::KonnectHop;
+use crate::story::Sent;
 use crate::verdict::Verdict;
 use crate::world::{Drain, Kill, Who};
 
@@ -34,6 +36,7 @@ fn allowed(what: &str) -> &'static [u16] {
 
 /// Judges every answer.
 pub(crate) fn judge(evidence: &Evidence<'_>, verdict: &mut Verdict) {
+    credentials(evidence, verdict);
     let (mut asked, mut made) = (0, 0);
     for ending in evidence.endings {
         for sent in &ending.sent {
@@ -52,6 +55,7 @@ pub(crate) fn judge(evidence: &Evidence<'_>, verdict: &mut Verdict) {
                 Some(0) if killed(RESTART) => {}
                 Some(0) => verdict.harm("a gateway that lived took no request", &what),
                 Some(429 | 503 | 504) => {}
+                Some(502) if is_refused_by_mishap(evidence, sent) => {}
                 Some(status) if allowed(sent.what).contains(&status) => {}
                 Some(_) => verdict.harm("an answer that may not be", &what),
                 None if sent.hop != KonnectHop::Whole || killed(0) => {}
@@ -79,9 +83,38 @@ pub(crate) fn judge(evidence: &Evidence<'_>, verdict: &mut Verdict) {
     }
 }
 
+/// Whether the IdP has refused a connector's good credential meanwhile.
+fn is_refused_by_mishap(evidence: &Evidence<'_>, sent: &Sent) -> bool {
+    evidence.journal.iter().any(|line| {
+        let refused = matches!(&line.event, Event::Arrived { call: Call::Token, mishap: Some(mishap), .. }
+            if mishap == "Refused");
+        refused && (sent.from..=sent.to).contains(&line.at)
+    })
+}
+
 fn is_killed(evidence: &Evidence<'_>, which: impl Fn(Who) -> bool, from: u64, to: u64) -> bool {
     let mut kills = evidence.kills.iter();
     kills.any(|kill| which(kill.who) && kill.to >= from && kill.from <= to)
+}
+
+/// Judges whether a connector came with a credential that had ended: a good one is refused by a mishap alone.
+fn credentials(evidence: &Evidence<'_>, verdict: &mut Verdict) {
+    for line in evidence.journal {
+        match &line.event {
+            Event::Arrived {
+                call: Call::Token,
+                mishap: Some(mishap),
+                ..
+            } => {
+                let what = mishap.split('(').next().unwrap_or_default();
+                verdict.add(&format!("token endpoint: {what}"), 1);
+            }
+            Event::Answered {
+                call: Call::Token, ..
+            } => verdict.harm("a connector showed an old credential", &line.by),
+            _ => {}
+        }
+    }
 }
 
 /// Judges how the processes ended.

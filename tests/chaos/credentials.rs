@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use dcr_tests::bridge::random;
 use dcr_tests::{Folder, Volume};
 
+use crate::journal::SECRET;
+
 /// The secrets of each connector, the oldest first. The IdP takes the last two.
 #[derive(Debug)]
 pub(crate) struct Credentials {
@@ -15,7 +17,7 @@ impl Credentials {
     /// Makes one for each of so many connectors.
     pub(crate) fn new(folder: &Folder, connectors: usize) -> Self {
         let new = |number| {
-            let secret = random();
+            let secret = secret();
             let place = folder.path().join(format!("connector-{number}/credential"));
             (Volume::new(place, &[("secret", &secret)]), vec![secret])
         };
@@ -37,7 +39,7 @@ impl Credentials {
 
     /// Gives a connector another secret, once the IdP knows it, and ends the one before the last.
     pub(crate) fn rotate(&mut self, folder: &Folder, number: usize) {
-        let secret = random();
+        let secret = secret();
         self.connectors[number].1.push(secret.clone());
         self.tell(folder);
         self.connectors[number].0.swap(&[("secret", &secret)]);
@@ -58,10 +60,9 @@ impl Credentials {
     pub(crate) fn rotated(&self) -> usize {
         self.connectors.iter().map(|(_, all)| all.len() - 1).sum()
     }
+}
 
-    /// All secrets there ever were.
-    pub(crate) fn all(&self) -> Vec<String> {
-        let all = self.connectors.iter().flat_map(|(_, secrets)| secrets);
-        all.cloned().collect()
-    }
+/// Begins as every secret of this suite does.
+fn secret() -> String {
+    format!("{SECRET}{}", random())
 }

@@ -1,7 +1,9 @@
 //! The API keys of the providers, which are rotated while all goes on.
 
-use dcr_tests::bridge::new_key;
+use dcr_tests::bridge::random;
 use dcr_tests::{Folder, Provider};
+
+use crate::journal::SECRET;
 
 /// The providers with every key that they ever had, the oldest first.
 #[derive(Debug)]
@@ -14,7 +16,10 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(providers: Vec<Provider>) -> Self {
+    pub(crate) fn new(mut providers: Vec<Provider>) -> Self {
+        for provider in &mut providers {
+            provider.keys = vec![(key(), None)];
+        }
         Self {
             providers,
             current: 0,
@@ -36,23 +41,29 @@ impl Keys {
         let next = self.current + 1;
         for provider in &mut self.providers {
             if provider.keys.len() <= next {
-                provider.keys.push((new_key(), None));
+                provider.keys.push((key(), None));
             }
             // The last one may still be on its way.
             let keys = provider.keys[self.current.saturating_sub(1)..=next].to_vec();
             let file = format!("gateway-{gateway}/providers.d/{}.yaml", provider.id);
+            let records = folder.path().join(format!("gateway-{gateway}/records"));
+            let limits = format!(
+                "{}record: {{directory: {}}}\n",
+                provider.limits,
+                records.display()
+            );
             let known = Provider {
                 keys,
+                limits,
                 ..provider.clone()
             };
             let _ = folder.write(&file, &known.yaml());
         }
         next
     }
+}
 
-    /// All keys there ever were.
-    pub(crate) fn all(&self) -> Vec<String> {
-        let keys = self.providers.iter().flat_map(|provider| &provider.keys);
-        keys.map(|(key, _)| key.clone()).collect()
-    }
+/// Begins as every secret of this suite does.
+fn key() -> String {
+    format!("{SECRET}{}", random())
 }

@@ -15,8 +15,10 @@ mod answers;
 mod balancer;
 mod certificates;
 mod credentials;
+mod digest;
 mod evidence;
 mod foreign;
+mod grants;
 mod history;
 mod holder;
 #[path = "idp/journal.rs"]
@@ -26,6 +28,8 @@ mod known;
 mod line;
 mod made;
 mod meanwhile;
+#[path = "idp/mishaps.rs"]
+mod mishaps;
 mod names;
 mod passed;
 mod plan;
@@ -47,6 +51,7 @@ use clap::Parser;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::digest::Plan;
 use crate::evidence::Evidence;
 use crate::line::Line;
 use crate::meanwhile::{PlannedKill, change, changes, kills};
@@ -90,6 +95,9 @@ struct Arguments {
     /// Switch a protection off; exit code 0 when the harm that it prevents is seen. See below.
     #[arg(long, value_parser = protections::parse)]
     without: Option<String>,
+    /// Print the plan's digest and end.
+    #[arg(long)]
+    plan: bool,
     /// Keep what the processes printed, the journal, and the orphans that are excused, in this folder. It holds secrets.
     #[arg(long)]
     keep: Option<std::path::PathBuf>,
@@ -132,8 +140,18 @@ impl Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
-    say(&format!("seed {seed}\n"));
     let levels = arguments.levels();
+    let plan = Plan {
+        seed,
+        levels,
+        mishaps: arguments.mishaps,
+        stories: arguments.operations as u64,
+    };
+    let digest = plan.digest(arguments.kills(seed));
+    say(&format!("seed {seed}, plan {digest}\n"));
+    if arguments.plan {
+        return ExitCode::SUCCESS;
+    }
     let options = Options {
         seed,
         mishaps: arguments.mishaps(),
@@ -141,7 +159,7 @@ async fn main() -> ExitCode {
         without: arguments.without.clone(),
     };
     let began = Instant::now();
-    let world = Arc::new(World::start(options).await);
+    let world = Arc::new(World::start(options, plan.stories()).await);
     let line = Line::new(Arc::clone(&world.certificates));
     let endings = live(&arguments, seed, levels, &world, &line).await;
     let lived = began.elapsed();

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::foreign::Kind;
+
 /// What becomes of one exchange between Konnect and a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KonnectHop {
@@ -56,14 +58,31 @@ pub(crate) enum Step {
     Add,
     Remove,
     Update,
-    Register,
+    /// An entity of this audience.
+    Register(&'static str),
     Unregister,
     List,
-    /// Konnect names a client that is not its own.
-    Trespass,
+    /// Konnect names a client that is not the provider's.
+    Trespass(Trespass),
     /// Two entities of one audience at the same time, each through another gateway.
     RegisterTwo,
     Delete,
+}
+
+/// What is asked of a client that is another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trespass {
+    /// A foreign client of this kind; none: the story's own, by the key of the other provider.
+    pub(crate) kind: Option<Kind>,
+    pub(crate) call: Trespassing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trespassing {
+    Delete,
+    Rotate,
+    Add,
+    List,
 }
 
 /// One request: after which pause, through which gateway, and what becomes of it.
@@ -77,10 +96,13 @@ pub(crate) struct Send {
 /// One client's life.
 #[derive(Debug, Clone)]
 pub(crate) struct Story {
+    pub(crate) number: u64,
     /// The client's name, by which it is known on every hop.
     pub(crate) name: String,
     /// Whether its provider has one replica alone, and two registrations that must not undo each other.
     pub(crate) alone: bool,
+    /// Whether it is Konnect's Verify: what it makes is a probe.
+    pub(crate) verify: bool,
     pub(crate) create: Send,
     pub(crate) steps: Vec<(Step, Send, Send)>,
 }
@@ -96,26 +118,21 @@ impl Story {
     pub(crate) fn draw(seed: u64, number: u64, levels: Levels) -> Self {
         let mut rng = Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let alone = rng.u32(..100) < 8;
+        let verify = !alone && rng.u32(..100) < 6;
         let create = Send::draw(&mut rng, levels, true);
         let mut steps = Vec::new();
-        if alone || rng.u32(..100) < 8 {
+        if alone || rng.u32(..100) < 12 {
             steps.push(Step::RegisterTwo);
-        } else {
-            for _ in 0..rng.usize(..6) {
-                steps.push(match rng.u32(..20) {
-                    0..=3 => Step::Rotate,
-                    4..=8 => Step::Add,
-                    9..=11 => Step::Remove,
-                    12..=13 => Step::Update,
-                    14..=15 => Step::Register,
-                    16 => Step::Unregister,
-                    17 => Step::List,
-                    _ => Step::Trespass,
-                });
-            }
             if rng.bool() {
-                steps.push(Step::Delete);
+                steps.push(Step::Unregister);
             }
+        } else if !verify {
+            for _ in 0..rng.usize(..6) {
+                steps.push(Step::draw(&mut rng));
+            }
+        }
+        if rng.bool() {
+            steps.push(Step::Delete);
         }
         let mut sends = |step| {
             // A rotation that arrives twice is made twice, and either may be the last.
@@ -126,10 +143,35 @@ impl Story {
         let steps = steps.into_iter().map(&mut sends).collect();
         let name = format!("chaos-{number:06}");
         Self {
+            number,
             name,
             alone,
+            verify,
             create,
             steps,
+        }
+    }
+}
+
+impl Step {
+    fn draw(rng: &mut Rng) -> Self {
+        match rng.u32(..20) {
+            0..=3 => Self::Rotate,
+            4..=7 => Self::Add,
+            8..=9 => Self::Remove,
+            10..=11 => Self::Update,
+            12..=14 => Self::Register(if rng.bool() { "a" } else { "b" }),
+            15..=16 => Self::Unregister,
+            17 => Self::List,
+            _ => Self::Trespass(Trespass {
+                kind: Kind::ALL.get(rng.usize(..Kind::ALL.len() + 2)).copied(),
+                call: match rng.u32(..4) {
+                    0 => Trespassing::Delete,
+                    1 => Trespassing::Rotate,
+                    2 => Trespassing::Add,
+                    _ => Trespassing::List,
+                },
+            }),
         }
     }
 }

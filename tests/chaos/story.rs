@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dcr_tests::http::Answer;
-use dcr_tests::konnect::{application, event, merge};
+use dcr_tests::konnect::{application, event, merge, verify};
 use serde_json::{Value, json};
 
-use crate::foreign;
+use crate::foreign::Kind;
 use crate::journal::now;
 use crate::known::{Known, Life, Secret};
 use crate::line::{Heard, Line};
-use crate::plan::{KonnectHop, Send, Step, Story};
+use crate::plan::{KonnectHop, Send, Step, Story, Trespass, Trespassing};
 use crate::world::{PROVIDERS, World};
 
 /// One request.
@@ -79,6 +79,7 @@ pub(crate) struct Teller<'a> {
     count: &'a AtomicUsize,
     provider: usize,
     sent: std::sync::Mutex<Vec<Sent>>,
+    wrong: std::sync::Mutex<Vec<String>>,
 }
 
 /// Lives a story, until `count` reaches `most`.
@@ -94,9 +95,15 @@ pub(crate) async fn tell(
         count,
         provider: usize::from(story.alone),
         sent: std::sync::Mutex::default(),
+        wrong: std::sync::Mutex::default(),
     };
-    let mut wrong = Vec::new();
-    let body = application(&story.name);
+    let body = if story.verify {
+        let mut body = verify();
+        merge(&mut body, &json!({ "client_name": story.name }));
+        body
+    } else {
+        application(&story.name)
+    };
     let created = teller
         .send("create", "POST", "/", Some(&body), story.create)
         .await;
@@ -110,11 +117,9 @@ pub(crate) async fn tell(
             if count.load(Ordering::SeqCst) >= most {
                 break;
             }
-            if let Err(what) = teller
-                .step(&mut new, number, *step, [*first, *second])
-                .await
-            {
-                wrong.push(format!("{} {step:?}: {what}", story.name));
+            let sends = [*first, *second];
+            if let Err(what) = teller.step(&mut new, &story, number, *step, sends).await {
+                teller.is_wrong(format!("{} {step:?}: {what}", story.name));
             }
         }
         known = Some(new);
@@ -124,7 +129,7 @@ pub(crate) async fn tell(
         alone: story.alone,
         known,
         sent: teller.sent.into_inner().unwrap_or_default(),
-        wrong,
+        wrong: teller.wrong.into_inner().unwrap_or_default(),
     }
 }
 
@@ -136,6 +141,7 @@ pub(crate) async fn rotate_again(world: &World, alone: bool, id: &str) -> Option
         count: &AtomicUsize::new(0),
         provider: usize::from(alone),
         sent: std::sync::Mutex::default(),
+        wrong: std::sync::Mutex::default(),
     };
     let send = Send {
         pause: Duration::ZERO,
@@ -153,6 +159,7 @@ impl Teller<'_> {
     async fn step(
         &self,
         known: &mut Known,
+        story: &Story,
         number: usize,
         step: Step,
         [first, second]: [Send; 2],
@@ -201,16 +208,21 @@ impl Teller<'_> {
                     Told::NotDone => {}
                 }
             }
-            Step::Register => {
-                self.register(known, &format!("entity-{number}"), "a", first)
+            Step::Register(audience) => {
+                self.register(known, &format!("entity-{number}"), audience, first)
                     .await;
             }
             Step::Unregister => {
-                let entity = known.registered.as_ref().and_then(|all| all.keys().next());
-                let Some(entity) = entity.cloned() else {
+                let entity = known
+                    .registered
+                    .as_ref()
+                    .and_then(BTreeMap::first_key_value);
+                let Some((entity, audience)) = entity.map(|(entity, a)| (entity.clone(), *a))
+                else {
                     return Ok(());
                 };
-                let members = json!({ "api_id": entity, "audience": "https://a.example" });
+                let audience = format!("https://{audience}.example");
+                let members = json!({ "api_id": entity, "audience": audience });
                 let told = self.hook("remove_registration", &id, members, first).await;
                 known.registered = match (told, known.registered.take()) {
                     (Told::Done(_), Some(mut all)) => {
@@ -228,7 +240,11 @@ impl Teller<'_> {
                     Self::listed(known, &answer)?;
                 }
             }
-            Step::Trespass => self.trespass(number, &known.id, first).await?,
+            Step::Trespass(trespass) => {
+                let foreign = trespass.kind.map(|kind| kind.id(story, number));
+                let id = foreign.as_deref().unwrap_or(&known.id);
+                self.trespass(trespass, id, first).await?;
+            }
             Step::Delete => match self
                 .send("delete", "DELETE", &format!("/{id}"), None, first)
                 .await
@@ -254,23 +270,38 @@ impl Teller<'_> {
         Ok(())
     }
 
-    /// Names a client that is not Konnect's: nothing may come of it.
-    async fn trespass(&self, number: usize, own: &str, send: Send) -> Result<(), String> {
-        let digest = own
-            .bytes()
-            .fold(number, |sum, byte| sum + usize::from(byte));
-        let id = foreign::IDS[digest % foreign::IDS.len()];
-        let (method, path) = match digest / foreign::IDS.len() % 4 {
-            0 => ("DELETE", format!("/{id}")),
-            1 => ("POST", format!("/{id}/new-secret")),
-            2 => ("POST", format!("/{id}/secrets")),
-            _ => ("GET", format!("/{id}/secrets")),
+    /// Names a client that is not the provider's: it is not there, whatever is asked.
+    async fn trespass(&self, trespass: Trespass, id: &str, send: Send) -> Result<(), String> {
+        let (method, path) = match trespass.call {
+            Trespassing::Delete => ("DELETE", format!("/{id}")),
+            Trespassing::Rotate => ("POST", format!("/{id}/new-secret")),
+            Trespassing::Add => ("POST", format!("/{id}/secrets")),
+            Trespassing::List => ("GET", format!("/{id}/secrets")),
         };
-        let told = self.send("trespass", method, &path, None, send).await;
-        match told {
-            // One that bears no mark is left in place, and Konnect told that it is gone.
-            Told::Done(_) if method != "DELETE" => Err(format!("{method} {path} succeeded")),
-            _ => Ok(()),
+        let provider = match trespass.kind {
+            Some(_) => self.provider,
+            None => 1 - self.provider,
+        };
+        let request = Request {
+            provider,
+            what: "trespass",
+            method,
+            path: &path,
+            body: None,
+        };
+        self.send_to(request, send).await;
+        let left = trespass.kind.is_some_and(Kind::is_left_in_place);
+        let status = match trespass.call {
+            Trespassing::Delete if left => 204,
+            _ => 404,
+        };
+        let all = self.sent.lock().ok();
+        let heard = all.and_then(|all| all.last().and_then(|last| last.status));
+        match heard {
+            // Nobody has looked.
+            None | Some(0 | 429 | 502 | 503 | 504) => Ok(()),
+            Some(heard) if heard == status => Ok(()),
+            Some(heard) => Err(format!("{method} {path} answered {heard}, not {status}")),
         }
     }
 
@@ -324,7 +355,6 @@ impl Teller<'_> {
         self.send(what, "POST", &path, Some(&body), send).await
     }
 
-    /// Sends a request, or the same twice: then nothing is known unless both were answered.
     async fn send(
         &self,
         what: &'static str,
@@ -333,12 +363,23 @@ impl Teller<'_> {
         body: Option<&Value>,
         send: Send,
     ) -> Told {
-        let creating = matches!(what, "create" | "add");
-        let KonnectHop::Twice(after) = send.hop else {
-            return self.once(what, method, path, body, send).await;
+        let request = Request {
+            provider: self.provider,
+            what,
+            method,
+            path,
+            body,
         };
-        if creating {
-            return self.once(what, method, path, body, send).await;
+        self.send_to(request, send).await
+    }
+
+    /// Sends a request, or the same twice: then nothing is known unless both were answered.
+    async fn send_to(&self, request: Request<'_>, send: Send) -> Told {
+        let KonnectHop::Twice(after) = send.hop else {
+            return self.once(request, send).await;
+        };
+        if request.creates() {
+            return self.once(request, send).await;
         }
         let first = Send {
             hop: KonnectHop::Whole,
@@ -348,11 +389,7 @@ impl Teller<'_> {
             pause: send.pause + after,
             ..first
         };
-        let (one, two) = tokio::join!(
-            self.once(what, method, path, body, first),
-            self.once(what, method, path, body, second)
-        );
-        match (one, two) {
+        match tokio::join!(self.once(request, first), self.once(request, second)) {
             (Told::Open, _) | (_, Told::Open) => Told::Open,
             (Told::NotDone, told) | (told, _) => told,
         }
@@ -360,10 +397,7 @@ impl Teller<'_> {
 
     async fn once(
         &self,
-        what: &'static str,
-        method: &str,
-        path: &str,
-        body: Option<&Value>,
+        request: Request<'_>,
         Send {
             pause,
             gateway,
@@ -373,18 +407,30 @@ impl Teller<'_> {
         tokio::time::sleep(pause).await;
         self.count.fetch_add(1, Ordering::SeqCst);
         let address = self.world.gateways[gateway];
+        let Request {
+            provider,
+            what,
+            method,
+            path,
+            body,
+        } = request;
         let body = body.map(Value::to_string).unwrap_or_default();
-        let (provider, key) = (PROVIDERS[self.provider], self.world.key(self.provider));
-        let request = format!(
-            "{method} /{provider}{path} HTTP/1.1\r\nhost: {address}\r\nx-api-key: {key}\r\n\
+        let (id, key) = (PROVIDERS[provider], self.world.key(provider));
+        let text = format!(
+            "{method} /{id}{path} HTTP/1.1\r\nhost: {address}\r\nx-api-key: {key}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         let from = now();
-        let heard = self.line.exchange(address, request.as_bytes(), hop).await;
+        let heard = self.line.exchange(address, text.as_bytes(), hop).await;
         let to = now();
         let (status, told) = match heard {
-            Heard::Answer(answer) => (Some(answer.status.as_u16()), told(&answer)),
+            Heard::Answer(answer) => {
+                if !(answer.status.is_success() && request.gives_a_secret()) {
+                    self.world.keep_answer(&answer);
+                }
+                (Some(answer.status.as_u16()), told(&answer))
+            }
             Heard::Nothing => (None, Told::Open),
             Heard::Unreached => (Some(0), Told::NotDone),
         };
@@ -401,6 +447,34 @@ impl Teller<'_> {
             all.push(sent);
         }
         told
+    }
+
+    fn is_wrong(&self, what: String) {
+        if let Ok(mut all) = self.wrong.lock() {
+            all.push(what);
+        }
+    }
+}
+
+/// What is asked, and at which provider.
+#[derive(Debug, Clone, Copy)]
+struct Request<'a> {
+    provider: usize,
+    what: &'static str,
+    method: &'a str,
+    path: &'a str,
+    body: Option<&'a Value>,
+}
+
+impl Request<'_> {
+    /// Whether it makes something anew each time that it arrives.
+    fn creates(&self) -> bool {
+        matches!(self.what, "create" | "add")
+    }
+
+    /// Whether its answer holds a secret when all goes well.
+    fn gives_a_secret(&self) -> bool {
+        self.creates() || self.what == "rotate"
     }
 }
 

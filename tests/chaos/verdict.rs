@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::answers;
 use crate::evidence::Evidence;
+use crate::foreign::is_old_probe;
+use crate::grants::{self, Pairs, Wrong};
 use crate::history::{Rotations, foreign, vanished};
 use crate::journal::{Client, Event, Line};
 use crate::known::{Known, Life, Secret};
@@ -51,6 +53,7 @@ impl Verdict {
         }
         answers::judge(evidence, &mut verdict);
         let table = table(evidence.journal);
+        let mut pairs = Pairs::default();
         let mut delivered = HashSet::new();
         for ending in evidence.endings {
             for wrong in &ending.wrong {
@@ -62,12 +65,14 @@ impl Verdict {
             if let Some(known) = &ending.known {
                 delivered.insert(known.id.as_str());
                 let client = table.get(known.id.as_str()).copied();
+                pairs.count(known, evidence.of(&known.id));
                 verdict.delivered(ending, known, client, evidence);
             }
         }
         let orphans: BTreeSet<_> = table
             .keys()
             .filter(|id| !delivered.contains(**id) && !foreign.contains(**id))
+            .filter(|id| !is_old_probe(id))
             .collect();
         for id in orphans {
             match evidence.excuse(id, &table[id].name) {
@@ -79,6 +84,7 @@ impl Verdict {
                 Err(story) => verdict.harm(ORPHAN, &story),
             }
         }
+        pairs.judge(&mut verdict);
         verdict.add(
             "undone when the gateway asked again",
             evidence.undone_later(),
@@ -127,20 +133,10 @@ impl Verdict {
             self.harm(LOST_UPDATE, &story());
         }
         if let Some(registered) = &known.registered {
-            let prefix = "dcr_registration:api:";
-            let found: BTreeSet<_> = client
-                .attributes
-                .keys()
-                .filter_map(|name| name.strip_prefix(prefix))
-                .collect();
-            let known_to_konnect: BTreeSet<_> = registered.keys().map(String::as_str).collect();
-            let has_scope = |audience| client.scopes.contains(&format!("{audience}.read"));
-            if found != known_to_konnect || !registered.values().all(has_scope) {
-                self.harm(LOST_REGISTRATION, &story());
-            } else if known_to_konnect.contains("entity-one")
-                && known_to_konnect.contains("entity-two")
-            {
-                self.count("two registered at once, both there");
+            match grants::judge(client, registered) {
+                Ok(()) => {}
+                Err(Wrong::Lost) => self.harm(LOST_REGISTRATION, &story()),
+                Err(Wrong::TooMuch) => self.harm("more is granted than is registered", &story()),
             }
         }
         for secret in &client.secrets {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dcr_tests::loopback;
-use dcr_tests::{Folder, Http, Process, Provider};
+use dcr_tests::{Answer, Folder, Http, Process, Provider};
 use http::{Request, Version};
 use http_body_util::Full;
 use tokio::net::TcpStream;
@@ -23,7 +23,7 @@ use crate::foreign;
 use crate::journal::now;
 use crate::keys::Keys;
 use crate::passed::Passed;
-use crate::plan::Levels;
+use crate::plan::{Levels, Story};
 use crate::replica::Replica;
 
 /// The provider with two replicas, and the one with one.
@@ -93,12 +93,16 @@ pub(crate) struct World {
     kills: Mutex<Vec<Kill>>,
     drains: Mutex<Vec<Drain>>,
     printed: Mutex<Vec<(Who, String)>>,
+    /// Where each process tells its metrics.
+    metrics: Vec<(Who, SocketAddr)>,
+    /// Every answer that Konnect heard and that may hold no secret.
+    answers: Mutex<String>,
     _servers: JoinSet<()>,
 }
 
 impl World {
     /// Writes all configurations and starts everything.
-    pub(crate) async fn start(options: Options) -> Self {
+    pub(crate) async fn start(options: Options, stories: impl Iterator<Item = Story>) -> Self {
         let folder = Folder::new();
         let (idp, gateways, connectors) = (port(), [port(), port()], [port(), port()]);
         let certificates = Arc::new(Certificates::new(folder.path()));
@@ -106,6 +110,7 @@ impl World {
         let mut servers = JoinSet::new();
         let mut balancers = Vec::new();
         let mut providers = Vec::new();
+        let mut metrics = Vec::new();
         for (id, replicas) in [
             (PROVIDERS[0], replicas.to_vec()),
             (PROVIDERS[1], vec![Arc::clone(&replicas[0])]),
@@ -120,22 +125,29 @@ impl World {
         }
         for (number, address) in gateways.iter().enumerate() {
             let (probes, tls) = (port(), certificates.of_gateway(number));
+            let place = folder.path().join(format!("gateway-{number}"));
+            let audit = place.join("audit.log");
+            let audit = audit.display();
+            std::fs::create_dir_all(place.join("records")).expect("the disk has room");
             let yaml = format!(
-                "installation: {INSTALLATION}\nlisten: {address}\nprobe_listen: {probes}\n{tls}"
+                "installation: {INSTALLATION}\nlisten: {address}\nprobe_listen: {probes}\n{tls}\
+                 audit: {{file: {audit}}}\n"
             );
+            metrics.push((Who::Gateway(number), probes));
             let _ = folder.write(&format!("gateway-{number}/gateway.yaml"), &yaml);
         }
         let credentials = Credentials::new(&folder, connectors.len());
         for (number, address) in connectors.iter().enumerate() {
             let (probes, tls) = (port(), certificates.of_connector(number));
             let credential = credentials.of_connector(number);
+            metrics.push((Who::Connector(number), probes));
             let yaml = format!(
                 "installation: {INSTALLATION}\nlisten: {address}\nprobe_listen: {probes}\n{tls}idp:\n  \
                  base_url: http://{idp}\n{credential}{GRANTS}"
             );
             let _ = folder.write(&format!("connector-{number}/connector.yaml"), &yaml);
         }
-        foreign::plant(&folder.path().join("journal"));
+        foreign::plant(&folder.path().join("journal"), stories);
         let all = [
             Who::Idp,
             Who::Connector(0),
@@ -158,6 +170,8 @@ impl World {
             kills: Mutex::default(),
             drains: Mutex::default(),
             printed: Mutex::default(),
+            metrics,
+            answers: Mutex::default(),
             _servers: servers,
         };
         for who in all {
@@ -356,6 +370,7 @@ impl World {
 
     /// Asks a process to end, and waits for all that it still has to do.
     pub(crate) async fn drain(&self, who: Who, limit: Duration) {
+        self.keep_metrics(who).await;
         if let Some(mut process) = self.slot(who).lock().await.take() {
             let from = now();
             process.terminate().await;
@@ -450,11 +465,37 @@ impl World {
         lock(&self.printed).clone()
     }
 
-    /// What no process may print: every key there ever was, and the connectors' credentials.
-    pub(crate) fn secrets(&self) -> Vec<String> {
-        let mut secrets = lock(&self.keys).all();
-        secrets.extend(lock(&self.credentials).all());
-        secrets
+    /// Keeps an answer that may hold no secret.
+    pub(crate) fn keep_answer(&self, answer: &Answer) {
+        let text = format!("{:?} {}\n", answer.headers, answer.text());
+        lock(&self.answers).push_str(&text);
+    }
+
+    /// All else that came out of the bridge: answers, and what is in the files that it wrote.
+    pub(crate) fn outputs(&self) -> Vec<(String, String)> {
+        let mut outputs = vec![("an answer".to_owned(), lock(&self.answers).clone())];
+        for number in [0, 1] {
+            let place = self.folder.path().join(format!("gateway-{number}"));
+            let records = std::fs::read_dir(place.join("records")).expect("it was made");
+            let mut files: Vec<_> = records.flatten().map(|entry| entry.path()).collect();
+            files.push(place.join("audit.log"));
+            for file in files {
+                let text = std::fs::read_to_string(&file).expect("what the bridge wrote is text");
+                outputs.push((file.display().to_string(), text));
+            }
+        }
+        outputs
+    }
+
+    /// Keeps what a process tells of itself.
+    async fn keep_metrics(&self, who: Who) {
+        if let Some((_, probes)) = self.metrics.iter().find(|(known, _)| *known == who) {
+            let url = format!("http://{probes}/metrics");
+            // One that is about to be killed may be too busy.
+            if let Ok(answer) = Http::new().get(&url).await {
+                lock(&self.printed).push((who, answer.text()));
+            }
+        }
     }
 
     fn keep(&self, who: Who, process: &Process) {

@@ -20,9 +20,12 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::journal::{Call, Client, Event, SECRET, Secret};
-use crate::mishaps::{Mishap, draw, usual};
+use crate::mishaps::{Mishap, TokenMishap, draw, draw_of_token, usual};
 use crate::requests::{Asked, Result, is_of_type, understood};
 use crate::table::{Refusal, Table};
+
+/// How long an access token lives (seconds): short, so that many are asked for.
+const LIFE: u32 = 10;
 
 pub(crate) struct Idp {
     table: Mutex<Table>,
@@ -71,17 +74,13 @@ impl Idp {
                 return Ok(respond(json_answer(200, &json!({ "pending": pending }))));
             }
             (&Method::POST, "/token") => {
-                let answer = self.token(&head.headers, &body);
-                return Ok(respond(answer.unwrap_or_else(refused)));
+                return self.token(&head.headers, &body).await;
             }
             _ => {}
         }
         let read = |idp: &Self| {
             let by = idp.admin(&head.headers)?;
-            if head.uri.query().is_some() {
-                return Err((400, "invalid_request"));
-            }
-            let (asked, id) = understood(&head.method, &path, &head.headers, &body)?;
+            let (asked, id) = understood(&head.method, &head.uri, &head.headers, &body)?;
             Ok((by, asked, id))
         };
         let (by, asked, id) = match read(&self) {
@@ -107,10 +106,12 @@ impl Idp {
         let (usual, mishap) = {
             let mut table = self.table();
             let name = match &asked {
-                Asked::Create(new) => new.name.clone(),
-                _ => table
-                    .get(id)
-                    .map_or_else(|_| id.to_owned(), |client| client.name.clone()),
+                Asked::Create(new) => {
+                    table.is_named(id, &new.name);
+                    new.name.clone()
+                }
+                Asked::List(_) => by.to_owned(),
+                _ => table.name(id),
             };
             let nth = table.count(&name, call);
             let name_and_nth = format!("{name}/{nth}");
@@ -240,6 +241,11 @@ impl Idp {
                 .add(by, id, new)
                 .map(|new| (201, Value::Object(secret(&new)))),
             Asked::Remove(which) => table.remove(by, id, &which).map(|()| (204, Value::Null)),
+            Asked::List(filter) => {
+                let (clients, next) = table.list(&filter);
+                let clients: Vec<_> = clients.into_iter().map(shown).collect();
+                Ok((200, json!({ "clients": clients, "next": next })))
+            }
         };
         match done {
             Ok((status, Value::Null)) => Answer {
@@ -252,8 +258,44 @@ impl Idp {
         }
     }
 
-    /// RFC 6749 section 4.4, with the credentials in the body.
-    fn token(&self, headers: &HeaderMap, body: &[u8]) -> Result<Answer> {
+    /// Gives a token, or makes a mishap of it when a connector asks.
+    async fn token(&self, headers: &HeaderMap, body: &[u8]) -> io::Result<Response<Body>> {
+        let (id, answer) = match self.grant(headers, body) {
+            Ok(granted) => granted,
+            Err(refusal) => return Ok(respond(refused(refusal))),
+        };
+        let Some(connector) = id else {
+            return Ok(respond(answer));
+        };
+        let mishap = {
+            let mut table = self.table();
+            let nth = table.count(&connector, Call::Token);
+            let mishap = draw_of_token(self.seed, self.mishaps, &format!("{connector}/{nth}"));
+            let arrived = Event::Arrived {
+                call: Call::Token,
+                client_id: connector.clone(),
+                name: connector.clone(),
+                mishap: mishap.map(|mishap| format!("{mishap:?}")),
+            };
+            table.note(&connector, arrived);
+            mishap
+        };
+        // A good credential is refused by a mishap alone.
+        if answer.status == StatusCode::UNAUTHORIZED {
+            self.answered(&connector, Call::Token, &connector, &answer);
+        }
+        match mishap {
+            None => {}
+            Some(TokenMishap::Late(time)) => sleep(time).await,
+            Some(TokenMishap::Failed) => return Ok(respond(refused((500, "server_error")))),
+            Some(TokenMishap::Refused) => return Ok(respond(refused((401, "invalid_client")))),
+            Some(TokenMishap::HalfAnAnswer) => return Ok(half(&answer)),
+        }
+        Ok(respond(answer))
+    }
+
+    /// RFC 6749 section 4.4, with the credentials in the body; and for which connector, if it is for one.
+    fn grant(&self, headers: &HeaderMap, body: &[u8]) -> Result<(Option<String>, Answer)> {
         is_of_type(headers, "application/x-www-form-urlencoded")?;
         let decode = |text: &str| {
             let text = text.replace('+', " ");
@@ -279,16 +321,17 @@ impl Idp {
             let client = table.get(id);
             client.is_ok_and(|c| c.secrets.iter().any(|s| s.client_secret == secret))
         };
+        let connector = id.starts_with("connector-").then(|| id.to_owned());
         if !is_admin && (value("scope") == "admin" || !opens()) {
-            return Err((401, "invalid_client"));
+            return Ok((connector, refused((401, "invalid_client"))));
         }
         let token = format!("{}{}", SECRET, Uuid::new_v4().as_simple());
         if is_admin {
             let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
             tokens.insert(token.clone(), (id.to_owned(), secret.to_owned()));
         }
-        let grant = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 300 });
-        Ok(json_answer(200, &grant))
+        let grant = json!({ "access_token": token, "token_type": "Bearer", "expires_in": LIFE });
+        Ok((connector, json_answer(200, &grant)))
     }
 
     /// Whose access token it is (RFC 6750).

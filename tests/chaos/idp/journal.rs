@@ -79,6 +79,10 @@ pub(crate) enum Call {
     Add,
     /// A secret's end.
     Remove,
+    /// One page of all clients.
+    List,
+    /// An access token for a connector.
+    Token,
     /// Nothing of ours: a stranger put a client into the table.
     Stranger,
 }

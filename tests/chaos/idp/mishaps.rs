@@ -49,7 +49,7 @@ pub(crate) fn usual(seed: u64, call: Call, which: &str) -> Duration {
     let mut rng = rng(seed, "usual", call, which);
     Duration::from_millis(match call {
         Call::Create | Call::Add => rng.u64(10..400),
-        Call::Get | Call::Secrets => 0,
+        Call::Get | Call::Secrets | Call::List => 0,
         _ => rng.u64(..40),
     })
 }
@@ -68,7 +68,7 @@ pub(crate) fn draw(seed: u64, level: u32, call: Call, which: &str) -> Option<Mis
         Duration::from_millis(rng.u64(2_000..20_000))
     };
     let throttled = Mishap::Throttled(RETRY_AFTER[rng.usize(..RETRY_AFTER.len())]);
-    let reads = matches!(call, Call::Get | Call::Secrets);
+    let reads = matches!(call, Call::Get | Call::Secrets | Call::List);
     Some(match (rng.u32(..20), call) {
         (0, Call::Create) => Mishap::Squatted,
         (1..=3, Call::Create) => Mishap::CutThenCommit(late),
@@ -82,6 +82,33 @@ pub(crate) fn draw(seed: u64, level: u32, call: Call, which: &str) -> Option<Mis
         (15..=16, _) => throttled,
         (17, _) => Mishap::UnavailableBefore,
         _ => Mishap::Slow(short),
+    })
+}
+
+/// What becomes of a connector's request for an access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenMishap {
+    /// It is answered after this time.
+    Late(Duration),
+    /// 500.
+    Failed,
+    /// 401, although the credential is good.
+    Refused,
+    /// It is answered, and half of the answer sent.
+    HalfAnAnswer,
+}
+
+/// Draws what becomes of it, where `level` in a hundred go wrong.
+pub(crate) fn draw_of_token(seed: u64, level: u32, which: &str) -> Option<TokenMishap> {
+    let mut rng = rng(seed, "mishap", Call::Token, which);
+    if rng.u32(..100) >= level {
+        return None;
+    }
+    Some(match rng.u32(..4) {
+        0 => TokenMishap::Late(Duration::from_millis(rng.u64(500..8_000))),
+        1 => TokenMishap::Failed,
+        2 => TokenMishap::Refused,
+        _ => TokenMishap::HalfAnAnswer,
     })
 }
 

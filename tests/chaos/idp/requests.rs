@@ -1,6 +1,8 @@
 //! What is asked of the admin API, read strictly.
 
-use http::{HeaderMap, Method};
+use axum::extract::Query;
+use http::{HeaderMap, Method, Uri};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::journal::Call;
@@ -18,6 +20,18 @@ pub(crate) enum Asked {
     Rotate,
     Add(NewSecret),
     Remove(String),
+    List(Filter),
+}
+
+/// Which clients a list is to show.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filter {
+    pub(crate) attribute: String,
+    pub(crate) value: String,
+    pub(crate) limit: usize,
+    /// The last client of the page before.
+    pub(crate) after: Option<String>,
 }
 
 impl Asked {
@@ -31,6 +45,7 @@ impl Asked {
             Self::Rotate => Call::Rotate,
             Self::Add(_) => Call::Add,
             Self::Remove(_) => Call::Remove,
+            Self::List(_) => Call::List,
         }
     }
 }
@@ -38,11 +53,11 @@ impl Asked {
 /// What a request to the admin API asks for, and of which client.
 pub(crate) fn understood(
     method: &Method,
-    path: &str,
+    uri: &Uri,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(Asked, String)> {
-    let rest = path.strip_prefix("/admin/clients");
+    let rest = uri.path().strip_prefix("/admin/clients");
     let rest = rest.ok_or((404, "not_found"))?;
     let segments: Vec<_> = rest.split('/').skip(1).collect();
     let has_body = matches!(
@@ -52,6 +67,13 @@ pub(crate) fn understood(
     if has_body {
         is_of_type(headers, "application/json")?;
     } else if !body.is_empty() {
+        return Err((400, "invalid_request"));
+    }
+    if let ("GET", []) = (method.as_str(), &*segments) {
+        let filter = Query::try_from_uri(uri).map_err(|_| (400, "invalid_request"))?;
+        return Ok((Asked::List(filter.0), String::new()));
+    }
+    if uri.query().is_some() {
         return Err((400, "invalid_request"));
     }
     let asked = match (method.as_str(), &*segments) {

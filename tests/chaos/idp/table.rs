@@ -9,6 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::journal::{self, Call, Client, Event, Journal, SECRET, Secret};
+use crate::requests::Filter;
 
 const MAX_SECRETS: usize = 2;
 const MAX_ATTRIBUTES: usize = 64;
@@ -61,6 +62,8 @@ pub(crate) struct Table {
     clients: HashMap<String, Client>,
     journal: Journal,
     asked: HashMap<(String, Call), u32>,
+    /// The name that each client has or had: calls come before it is there, and when it is gone.
+    names: HashMap<String, String>,
 }
 
 impl Table {
@@ -71,6 +74,7 @@ impl Table {
             clients: HashMap::new(),
             journal,
             asked: HashMap::new(),
+            names: HashMap::new(),
         };
         for line in journal::read(file)? {
             match line.event {
@@ -80,8 +84,16 @@ impl Table {
                     ..
                 } => drop(table.clients.insert(client_id, *client)),
                 Event::Committed { client_id, .. } => drop(table.clients.remove(&client_id)),
-                Event::Arrived { name, call, .. } => {
+                Event::Arrived {
+                    name,
+                    call,
+                    client_id,
+                    ..
+                } => {
                     table.count(&name, call);
+                    if call == Call::Create {
+                        table.names.insert(client_id, name);
+                    }
                 }
                 Event::Answered { .. } => {}
             }
@@ -96,12 +108,38 @@ impl Table {
         *count
     }
 
+    /// What a client is asked for as; its id, when it has no name yet.
+    pub(crate) fn name(&self, id: &str) -> String {
+        self.names.get(id).map_or(id, String::as_str).to_owned()
+    }
+
+    /// A client of this name is asked for.
+    pub(crate) fn is_named(&mut self, id: &str, name: &str) {
+        self.names.insert(id.to_owned(), name.to_owned());
+    }
+
     pub(crate) fn note(&mut self, by: &str, event: Event) {
         self.journal.write(by, event).expect("the disk has room");
     }
 
     pub(crate) fn get(&self, id: &str) -> Result<&Client, Refusal> {
         self.clients.get(id).ok_or((404, "not_found"))
+    }
+
+    /// The clients with this attribute in the order of their ids, and after which of them the next page begins.
+    pub(crate) fn list(&self, filter: &Filter) -> (Vec<&Client>, Option<&str>) {
+        let has =
+            |client: &&Client| client.attributes.get(&filter.attribute) == Some(&filter.value);
+        let mut found: Vec<_> = self.clients.values().filter(has).collect();
+        found.sort_by(|one, two| one.client_id.cmp(&two.client_id));
+        if let Some(after) = &filter.after {
+            found.retain(|client| client.client_id > *after);
+        }
+        let is_last = found.len() <= filter.limit;
+        found.truncate(filter.limit);
+        let next = found.last().filter(|_| !is_last);
+        let next = next.map(|client| client.client_id.as_str());
+        (found, next)
     }
 
     pub(crate) fn create(&mut self, by: &str, new: NewClient) -> Result<Client, Refusal> {
