@@ -144,7 +144,7 @@ async fn main() -> ExitCode {
     let plan = Plan {
         seed,
         levels,
-        mishaps: arguments.mishaps,
+        mishaps: arguments.mishaps(),
         stories: arguments.operations as u64,
     };
     let digest = plan.digest(arguments.kills(seed));
