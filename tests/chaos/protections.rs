@@ -74,6 +74,7 @@ pub(crate) const ALL: [Protection; 8] = [
     },
     Protection {
         name: "own-undo",
+        mishaps: 40,
         ..KILLED
     },
 ];
