@@ -45,6 +45,15 @@ fn one<'s>(spans: &'s [Span], what: &str, wanted: impl Fn(&Span) -> bool) -> &'s
 
 const CREATE: &str = "dcr.connector.v1.ConnectorService/CreateClient";
 
+/// Whether the audit log's line of a client names the trace.
+#[track_caller]
+fn audited_as(output: &str, client_id: &str, trace: &str) {
+    let of_client = |line: &&str| line.contains("\"chain\"") && line.contains(client_id);
+    let audited = output.lines().find(of_client);
+    let trace_id = format!("\"trace_id\":\"{trace}\"");
+    assert!(audited.unwrap().contains(&trace_id), "{audited:?}");
+}
+
 #[tokio::test]
 async fn a_call_is_one_trace_over_both_processes_down_to_the_idp() {
     let (collector, mut bridge, mut gateway) = traced().await;
@@ -70,12 +79,7 @@ async fn a_call_is_one_trace_over_both_processes_down_to_the_idp() {
     assert_eq!(call.parent, "", "Konnect's trace is no parent");
     assert_eq!(call.links, [konnects]);
     assert_ne!(call.trace, konnects);
-    let output = gateway.process.output();
-    let audited = output
-        .lines()
-        .find(|line| line.contains("\"chain\"") && line.contains(&*client.client_id));
-    let trace_id = format!("\"trace_id\":\"{}\"", call.trace);
-    assert!(audited.unwrap().contains(&trace_id), "{audited:?}");
+    audited_as(&gateway.process.output(), &client.client_id, &call.trace);
     for (name, value) in [
         ("http.request.method", "POST"),
         ("http.route", "/"),
