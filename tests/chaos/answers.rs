@@ -100,19 +100,11 @@ fn is_killed(evidence: &Evidence<'_>, which: impl Fn(Who) -> bool, from: u64, to
 /// Judges whether a connector came with a credential that had ended: a good one is refused by a mishap alone.
 fn credentials(evidence: &Evidence<'_>, verdict: &mut Verdict) {
     for line in evidence.journal {
-        match &line.event {
-            Event::Arrived {
-                call: Call::Token,
-                mishap: Some(mishap),
-                ..
-            } => {
-                let what = mishap.split('(').next().unwrap_or_default();
-                verdict.add(&format!("token endpoint: {what}"), 1);
-            }
-            Event::Answered {
-                call: Call::Token, ..
-            } => verdict.harm("a connector showed an old credential", &line.by),
-            _ => {}
+        if let Event::Answered {
+            call: Call::Token, ..
+        } = &line.event
+        {
+            verdict.harm("a connector showed an old credential", &line.by);
         }
     }
 }

@@ -3,7 +3,6 @@
 //! asks as much of theirs as any host does.
 
 use std::cmp::Ordering::{Equal, Greater, Less};
-use std::collections::HashMap;
 use std::error::Error;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,11 +23,13 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
+use crate::befell::Befell;
 use crate::certificates::Certificates;
 use crate::names::Names;
 use crate::passed::Log;
 use crate::plan::{ConnectorHop, Levels};
 use crate::replica::{Replica, Sender};
+use crate::world::Options;
 
 type Body = BoxBody<Bytes, hyper::Error>;
 /// The calls that make something anew each time that they are made.
@@ -52,8 +53,9 @@ pub(crate) struct Balancer {
     certificates: Arc<Certificates>,
     seed: u64,
     levels: Levels,
-    names: Mutex<Names>,
-    befell: Mutex<HashMap<&'static str, usize>>,
+    /// Those of all balancers: a story may ask another's.
+    names: Arc<Mutex<Names>>,
+    befell: Arc<Befell>,
     resent: Mutex<Resent>,
     pub(crate) log: Log,
     calm: AtomicBool,
@@ -73,17 +75,18 @@ impl Balancer {
     pub(crate) fn new(
         replicas: Vec<Arc<Replica>>,
         certificates: Arc<Certificates>,
-        seed: u64,
-        levels: Levels,
+        befell: Arc<Befell>,
+        names: Arc<Mutex<Names>>,
+        Options { seed, levels, .. }: &Options,
     ) -> Self {
         Self {
             replicas,
             next: AtomicUsize::new(0),
             certificates,
-            seed,
-            levels,
-            names: Mutex::default(),
-            befell: Mutex::default(),
+            seed: *seed,
+            levels: *levels,
+            names,
+            befell,
             resent: Mutex::default(),
             log: Log::default(),
             calm: AtomicBool::new(false),
@@ -93,12 +96,6 @@ impl Balancer {
 
     pub(crate) fn resent(&self) -> Resent {
         *self.resent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How many requests went wrong, by what befell them.
-    pub(crate) fn befell(&self) -> HashMap<&'static str, usize> {
-        let befell = self.befell.lock().unwrap_or_else(PoisonError::into_inner);
-        befell.clone()
     }
 
     /// From now on nothing goes wrong.
@@ -185,6 +182,7 @@ impl Balancer {
         let ask = async |mut sender: Sender, by: usize| {
             link.replica.through().await;
             let number = self.log.asked(head.uri.path(), &body, by);
+            let _until_cut = self.log.until_cut(number);
             let answer = whole(sender.send_request(request()).await?).await?;
             self.log
                 .answered(number, &answer.grpc_status(), &answer.body);
@@ -255,8 +253,8 @@ impl Balancer {
         }
         let hop = ConnectorHop::draw(self.seed, self.levels, &name, rpc);
         if let Some(what) = hop.mishap() {
-            let mut befell = self.befell.lock().unwrap_or_else(PoisonError::into_inner);
-            *befell.entry(what).or_default() += 1;
+            self.befell
+                .add(format!("between gateway and connector: {what}"));
         }
         hop
     }

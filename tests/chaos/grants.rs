@@ -8,9 +8,9 @@ use crate::known::Known;
 use crate::verdict::Verdict;
 
 const REGISTRATION: &str = "dcr_registration:api:";
-/// Of so many pairs, one in so many must have gone through two replicas at the same time.
+/// Of so many pairs, one in so many must have gone through two replicas, and one of all at the very same time.
 const FEW: usize = 20;
-const ONE_IN: usize = 10;
+const ONE_IN: usize = 8;
 
 /// What is wrong with a client's grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +96,8 @@ impl Pairs {
         );
         let at_once = "pairs registered at once: by two replicas that knew nothing of each other";
         verdict.add(at_once, self.at_once);
-        if self.all >= FEW && self.at_once * ONE_IN < self.all {
-            let what = format!("{} of {}", self.at_once, self.all);
+        if self.all >= FEW && (self.through_two * ONE_IN < self.all || self.at_once == 0) {
+            let what = format!("{} of {}", self.through_two, self.all);
             verdict.harm("too few pairs meet in two replicas", &what);
         }
     }

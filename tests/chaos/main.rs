@@ -13,10 +13,12 @@
 mod aftermath;
 mod answers;
 mod balancer;
+mod befell;
 mod certificates;
 mod credentials;
 mod digest;
 mod evidence;
+mod floors;
 mod foreign;
 mod grants;
 mod history;
@@ -190,11 +192,16 @@ async fn main() -> ExitCode {
             verdict.harm(TWICE, &many);
         }
     }
-    for (what, count) in world.befell() {
+    floors::count(&evidence, &mut verdict);
+    for (what, count) in world.befallen() {
         verdict.add(&what, count);
     }
     for refusal in world.refusals() {
         verdict.harm("a good certificate was refused", &refusal);
+    }
+    if arguments.without.is_none() {
+        let kills = arguments.kills(seed).map(|_| kills.len());
+        floors::judge(arguments.operations, kills, &mut verdict);
     }
     if let Some(folder) = &arguments.keep {
         keep(&world, &verdict, folder);

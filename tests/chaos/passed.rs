@@ -40,6 +40,8 @@ pub(crate) struct Passed {
     pub(crate) from: u64,
     /// What the connector said, and when; nothing when it was cut before.
     pub(crate) answer: Option<(u64, Said)>,
+    /// When the line to the connector was cut, if it said nothing before.
+    pub(crate) cut: Option<u64>,
     /// Whether the answer was handed on to the gateway.
     pub(crate) heard: bool,
 }
@@ -72,11 +74,17 @@ impl Log {
             by,
             from: now(),
             answer: None,
+            cut: None,
             heard: false,
         };
         let mut log = self.lock();
         log.push(passed);
         Some(log.len() - 1)
+    }
+
+    /// Notes the cut of the line when this is dropped before an answer has come.
+    pub(crate) fn until_cut(&self, number: Option<usize>) -> UntilCut<'_> {
+        UntilCut { log: self, number }
     }
 
     /// Notes the answer to a call.
@@ -101,6 +109,21 @@ impl Log {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Passed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call under way.
+pub(crate) struct UntilCut<'a> {
+    log: &'a Log,
+    number: Option<usize>,
+}
+
+impl Drop for UntilCut<'_> {
+    fn drop(&mut self) {
+        let mut log = self.log.lock();
+        if let Some(passed) = self.number.and_then(|number| log.get_mut(number)) {
+            passed.cut = passed.answer.is_none().then(now);
+        }
     }
 }
 

@@ -27,6 +27,22 @@ pub(crate) enum KonnectHop {
     Twice(Duration),
 }
 
+impl KonnectHop {
+    /// What goes wrong, for a table.
+    pub(crate) fn mishap(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Whole => return None,
+            Self::Leaves(_) => "Konnect leaves",
+            Self::HalfARequest => "half a request",
+            Self::Swallowed => "lost",
+            Self::HalfAnAnswer => "half an answer",
+            Self::LostAnswer => "answer lost",
+            Self::Reset(_) => "reset",
+            Self::Twice(_) => "sent twice",
+        })
+    }
+}
+
 /// What becomes of one request between gateway and connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectorHop {

@@ -375,6 +375,10 @@ impl Teller<'_> {
 
     /// Sends a request, or the same twice: then nothing is known unless both were answered.
     async fn send_to(&self, request: Request<'_>, send: Send) -> Told {
+        if let Some(what) = send.hop.mishap() {
+            let what = format!("between Konnect and a gateway: {what}");
+            self.world.befell.add(what);
+        }
         let KonnectHop::Twice(after) = send.hop else {
             return self.once(request, send).await;
         };

@@ -14,8 +14,8 @@ use crate::world::Who;
 
 /// All times are microseconds. How long a message may be under way between two processes of this machine.
 const BLINK: u64 = 10_000;
-/// How long a connector's answer may have left it and not gone by, when its gateway is killed.
-const UNDER_WAY: u64 = 50_000;
+/// How long a connector's answer may have left it and not gone by, on a machine with other work.
+const UNDER_WAY: u64 = 250_000;
 /// Between two tries of a gateway to have an operation aborted: the longest try, and a pause.
 const TRY: u64 = 10_000_000;
 /// The gateway's longest answer.
@@ -175,11 +175,10 @@ impl<'a> Undoing<'a> {
         if evidence.passed(self.made.operation, rpc).any(gives) {
             return true;
         }
-        // It had the IdP's answer, and the gateway was killed as it gave it away.
-        let death = evidence.death(Who::Gateway(self.sent.gateway), self.made.born());
+        // It had the IdP's answer while the line still stood, and may have given it away just before that was cut.
+        let cuts = evidence.passed(self.made.operation, rpc);
+        let mut cuts = cuts.filter_map(|passed| passed.cut);
         let answered = self.made.answered();
-        answered
-            .zip(death)
-            .is_some_and(|(at, kill)| kill.from <= at + UNDER_WAY && at <= kill.to + BLINK)
+        answered.is_some_and(|at| cuts.any(|cut| at <= cut + BLINK && cut <= at + UNDER_WAY))
     }
 }

@@ -17,11 +17,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::balancer::{Balancer, Resent};
+use crate::befell::Befell;
 use crate::certificates::{CONNECTOR, Certificates, Use};
 use crate::credentials::Credentials;
 use crate::foreign;
 use crate::journal::now;
 use crate::keys::Keys;
+use crate::names::Names;
 use crate::passed::Passed;
 use crate::plan::{Levels, Story};
 use crate::replica::Replica;
@@ -33,6 +35,8 @@ pub(crate) const INSTALLATION: &str = "chaos";
 const LOOK: Duration = Duration::from_millis(20);
 /// For a process to begin, and for the IdP to be done with what is late.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than a gateway takes to connect to a connector (1 s): no hands are shaken any more by what was known before.
+const SHAKING_HANDS: Duration = Duration::from_secs(2);
 const GRANTS: &str = "  grants:
   - audience: https://a.example
     scopes: [a.read]
@@ -90,6 +94,7 @@ pub(crate) struct World {
     connectors: [SocketAddr; 2],
     replicas: [Arc<Replica>; 2],
     balancers: Vec<Arc<Balancer>>,
+    pub(crate) befell: Arc<Befell>,
     kills: Mutex<Vec<Kill>>,
     drains: Mutex<Vec<Drain>>,
     printed: Mutex<Vec<(Who, String)>>,
@@ -107,6 +112,7 @@ impl World {
         let (idp, gateways, connectors) = (port(), [port(), port()], [port(), port()]);
         let certificates = Arc::new(Certificates::new(folder.path()));
         let replicas = [0, 1].map(|number| Arc::new(Replica::new(number, connectors[number])));
+        let (befell, names) = <(Arc<Befell>, Arc<Mutex<Names>>)>::default();
         let mut servers = JoinSet::new();
         let mut balancers = Vec::new();
         let mut providers = Vec::new();
@@ -117,7 +123,8 @@ impl World {
         ] {
             let (listener, address) = loopback::listener().await;
             let certificates = Arc::clone(&certificates);
-            let balancer = Balancer::new(replicas, certificates, options.seed, options.levels);
+            let (befell, names) = (Arc::clone(&befell), Arc::clone(&names));
+            let balancer = Balancer::new(replicas, certificates, befell, names, &options);
             let balancer = Arc::new(balancer);
             servers.spawn(Arc::clone(&balancer).serve(listener));
             balancers.push(balancer);
@@ -167,6 +174,7 @@ impl World {
             connectors,
             replicas,
             balancers,
+            befell,
             kills: Mutex::default(),
             drains: Mutex::default(),
             printed: Mutex::default(),
@@ -240,6 +248,7 @@ impl World {
         let trust = |to: &Use| !matches!(to, Use::Door(_));
         self.everywhere(trust, || self.certificates.begin_new_ca())
             .await;
+        sleep(SHAKING_HANDS).await;
         self.certificates.go_over();
         let all = || {
             for to in Use::ALL {
@@ -247,6 +256,7 @@ impl World {
             }
         };
         self.everywhere(|_| true, all).await;
+        sleep(SHAKING_HANDS).await;
         self.everywhere(trust, || self.certificates.end_old_ca())
             .await;
     }
@@ -431,27 +441,28 @@ impl World {
         self.balancers.iter().flat_map(|b| b.log.all()).collect()
     }
 
-    /// What befell requests on their way to connectors.
-    pub(crate) fn befell(&self) -> Vec<(String, usize)> {
-        let befell = self.balancers.iter().flat_map(|balancer| balancer.befell());
-        let befell = befell.map(|(what, count)| (format!("request to a connector: {what}"), count));
-        let stuck = self.replicas.iter().map(|replica| replica.stuck());
-        let stuck = stuck.map(|count| ("stuck in a black hole".to_owned(), count));
+    /// What befell requests on their way, and what was replaced.
+    pub(crate) fn befallen(&self) -> impl Iterator<Item = (String, usize)> {
+        let stuck = self.replicas.iter().map(|replica| replica.stuck()).sum();
         let replaced = self.certificates.replaced();
-        let rotated = [
-            ("certificates replaced", replaced.leaves),
-            ("CAs replaced", replaced.cas),
+        let others = [
             (
-                "connectors' credentials rotated",
+                "between gateway and connector: stuck in a black hole",
+                stuck,
+            ),
+            ("replaced: certificates", replaced.leaves),
+            ("replaced: CAs", replaced.cas),
+            (
+                "replaced: connectors' credentials",
                 lock(&self.credentials).rotated(),
             ),
             (
-                "times Konnect went over to another key",
+                "replaced: the key that Konnect uses",
                 lock(&self.keys).current,
             ),
         ];
-        let rotated = rotated.map(|(what, count)| (what.to_owned(), count));
-        befell.chain(stuck).chain(rotated).collect()
+        let others = others.map(|(what, count)| (what.to_owned(), count));
+        self.befell.all().into_iter().chain(others)
     }
 
     /// Why certificates were refused.
