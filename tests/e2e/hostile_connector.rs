@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use dcr_contract::Connector as _;
+use dcr_contract::model::{Capability, Deadline};
 use dcr_proto::v1;
 use dcr_tests::hostile::{Answer, Hostile};
 use dcr_tests::konnect::{application, event};
@@ -12,6 +14,7 @@ use prost_types::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::operations::remote;
 use crate::start::gateway;
 
 /// Konnect's host gives up after 10 s.
@@ -407,4 +410,20 @@ async fn peers_that_do_not_speak_grpc_are_503_or_504_in_time() {
             let _ = in_time(reply.refused(status));
         }
     }
+}
+
+#[tokio::test]
+async fn what_a_connector_says_of_itself_takes_no_more_room_than_there_is_to_say() {
+    let hostile = Hostile::start().await;
+    let capability = v1::Capability::RotateSecret.into();
+    hostile.answers().describe_connector = Answer::Message(v1::DescribeConnectorResponse {
+        name: "hostile".to_owned(),
+        version: "1".to_owned(),
+        capabilities: vec![capability; 1_000_000],
+        settle_after: Some(prost_types::Duration::default()),
+        ..Default::default()
+    });
+    let remote = remote(hostile.address);
+    let described = remote.describe(Deadline::after(IN_TIME)).await.unwrap();
+    assert_eq!(described.capabilities, [Capability::RotateSecret]);
 }

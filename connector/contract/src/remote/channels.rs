@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::transport;
 
-use super::{ClientTls, ConnectorAddress, dial};
+use super::message::{Message, OneCall};
+use super::{Client, ClientTls, ConnectorAddress, dial};
 use crate::model::Malformed;
 use crate::served::LARGEST_MESSAGE;
 
@@ -35,7 +36,7 @@ pub(super) struct Channels {
 /// One channel. Whoever holds it may go on using it when it has been replaced.
 #[derive(Debug)]
 pub(super) struct Channel {
-    client: ConnectorServiceClient<transport::Channel>,
+    transport: transport::Channel,
     in_flight: AtomicUsize,
     missed: AtomicU32,
     until: Instant,
@@ -138,12 +139,11 @@ impl Channels {
         &self.connected
     }
 
-    /// Takes one with a new connection; at most once for each connection.
-    pub(super) fn take_new(&self) -> Option<InFlight> {
+    /// Takes those with a new connection; at most once for each connection.
+    pub(super) fn take_new(&self) -> impl Iterator<Item = InFlight> {
         let channels = self.slots.iter().map(ArcSwap::load_full).enumerate();
-        let mut new = channels.filter(|(_, c)| c.is_new.swap(false, Ordering::Relaxed));
-        new.next()
-            .map(|(number, channel)| InFlight::new(number, channel))
+        let new = channels.filter(|(_, c)| c.is_new.swap(false, Ordering::Relaxed));
+        new.map(|(number, channel)| InFlight::new(number, channel))
     }
 }
 
@@ -155,15 +155,12 @@ impl Channel {
     ) -> Result<Self, Malformed> {
         let is_new = Arc::new(AtomicBool::new(false));
         let (new, wake) = (Arc::clone(&is_new), Arc::clone(connected));
-        let channel = dial::lazily(address, tls, move || {
+        let transport = dial::lazily(address, tls, move || {
             new.store(true, Ordering::Relaxed);
             wake.notify_one();
         })?;
-        let client = ConnectorServiceClient::new(channel)
-            .max_decoding_message_size(LARGEST_MESSAGE)
-            .max_encoding_message_size(LARGEST_MESSAGE);
         Ok(Self {
-            client,
+            transport,
             in_flight: AtomicUsize::new(0),
             missed: AtomicU32::new(0),
             // Not all at once, here and in other gateways.
@@ -190,9 +187,12 @@ impl InFlight {
         Self { number, channel }
     }
 
-    /// What makes the call.
-    pub(super) fn client(&self) -> ConnectorServiceClient<transport::Channel> {
-        self.channel.client.clone()
+    /// What makes the call, with this message.
+    pub(super) fn client(&self, message: &Message) -> Client {
+        let channel = OneCall::new(self.channel.transport.clone(), message.clone());
+        ConnectorServiceClient::new(channel)
+            .max_decoding_message_size(LARGEST_MESSAGE)
+            .max_encoding_message_size(LARGEST_MESSAGE)
     }
 }
 

@@ -10,11 +10,20 @@ use crate::model::{CONTRACT_MINOR, ConnectorInfo};
 /// More descriptions than this are no longer told; a connector has one, and two while it is replaced.
 const MOST_TOLD: usize = 32;
 
+/// What the log is told once.
+#[derive(Debug, PartialEq)]
+enum Told {
+    /// That there is one of this name, version and minor version of the contract.
+    Info(String, String, u32),
+    /// What is wrong with what it says.
+    Mistake(String),
+}
+
 /// What a connector last said of itself, and what the log was told of it.
 #[derive(Debug, Default)]
 pub(super) struct Described {
     last: ArcSwapOption<ConnectorInfo>,
-    told: Mutex<Vec<String>>,
+    told: Mutex<Vec<Told>>,
 }
 
 impl Described {
@@ -42,7 +51,7 @@ impl Described {
             {
                 tracing::debug!(connector, cause = %fault, "the connector could not be asked what it is");
             }
-            Err(fault) if self.is_news(fault.to_string()) => {
+            Err(fault) if self.is_news(Told::Mistake(fault.to_string())) => {
                 tracing::warn!(connector, cause = %fault, "the connector does not describe itself as the contract says");
             }
             Err(_) => {}
@@ -50,15 +59,15 @@ impl Described {
     }
 
     fn tell(&self, connector: &str, info: &ConnectorInfo, differs: bool) {
-        if !self.is_news(format!("{info:?}")) {
-            return;
-        }
         let ConnectorInfo {
             name,
             version,
             contract_minor,
             ..
         } = info;
+        if !self.is_news(Told::Info(name.clone(), version.clone(), *contract_minor)) {
+            return;
+        }
         if differs {
             tracing::warn!(
                 connector,
@@ -84,11 +93,11 @@ impl Described {
         }
     }
 
-    fn is_news(&self, text: String) -> bool {
+    fn is_news(&self, new: Told) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = told.len() < MOST_TOLD && !told.contains(&text);
+        let is_news = told.len() < MOST_TOLD && !told.contains(&new);
         if is_news {
-            told.push(text);
+            told.push(new);
         }
         is_news
     }

@@ -9,6 +9,7 @@ mod channels;
 mod connect;
 mod described;
 mod dial;
+mod message;
 mod never_sent;
 mod tls;
 
@@ -20,15 +21,15 @@ use std::time::Duration;
 
 use dcr_proto::v1;
 use dcr_proto::v1::connector_service_client::ConnectorServiceClient;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout, timeout_at};
 use tonic::metadata::MetadataValue;
-use tonic::transport;
 use tonic::{Code, Request, Response, Status};
 use tracing::Instrument;
 
 pub use self::address::ConnectorAddress;
 use self::channels::{Channels, InFlight};
 use self::described::Described;
+use self::message::{Message, OneCall};
 pub use self::tls::ClientTls;
 use crate::connector::Connector;
 use crate::fault::{Fault, FaultKind, Reason, root_cause};
@@ -46,6 +47,10 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// How often a connector is asked what it is, beside each time that a connection was made.
 const DESCRIBE_EVERY: Duration = Duration::from_secs(60);
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
+/// A connector that ends every connection at once is not asked more often than this.
+const DESCRIBE_PAUSE: Duration = Duration::from_secs(1);
+
+type Client = ConnectorServiceClient<OneCall>;
 
 /// A connector at an address. Connects when it is first called and again whenever a connection is lost. Clones share
 /// their connections.
@@ -144,9 +149,11 @@ impl Remote {
                 if !is_new {
                     remote.describe_on(remote.0.channels.take()).await;
                 }
-                while let Some(channel) = remote.0.channels.take_new() {
+                for channel in remote.0.channels.take_new() {
                     remote.describe_on(channel).await;
                 }
+                drop(remote);
+                sleep(DESCRIBE_PAUSE).await;
             }
         }
     }
@@ -174,7 +181,7 @@ impl Remote {
         deadline: Deadline,
         reference: &Reference,
         message: impl Fn() -> Q,
-        send: impl Fn(ConnectorServiceClient<transport::Channel>, Request<Q>) -> Fut,
+        send: impl Fn(Client, Request<Q>) -> Fut,
     ) -> Result<A, Fault>
     where
         Q: Rpc,
@@ -205,7 +212,7 @@ impl Remote {
         deadline: Deadline,
         reference: &Reference,
         message: Q,
-        send: impl FnOnce(ConnectorServiceClient<transport::Channel>, Request<Q>) -> Fut,
+        send: impl FnOnce(Client, Request<Q>) -> Fut,
     ) -> Result<A, Failure>
     where
         Q: Rpc,
@@ -225,8 +232,9 @@ impl Remote {
         let observer = self.0.observer.get().cloned();
         let mut watch = Watch::client(observer, &self.0.address, &mut request);
         // The header asks the connector; the timer holds when nobody is there to obey.
-        let answer = send(channel.client(), request).instrument(watch.span());
-        let answer = tokio::time::timeout_at(deadline.instant(), answer).await;
+        let message = Message::default();
+        let answer = send(channel.client(&message), request).instrument(watch.span());
+        let answer = timeout_at(deadline.instant(), answer).await;
         watch.end(match &answer {
             Ok(Ok(_)) => Code::Ok,
             Ok(Err(status)) => status.code(),
@@ -254,6 +262,12 @@ impl Remote {
             }
             Ok(Err(_)) | Err(_) => {
                 self.0.channels.missed(channel);
+                if message.take_back() {
+                    let after = None;
+                    let text = "no connection to the connector was ready in time; nothing was sent";
+                    let fault = Fault::new(FaultKind::Unavailable { after }, text);
+                    return Err(Failure::NeverSent(fault.reason(Reason::Unreachable)));
+                }
                 let fault = Fault::new(FaultKind::TimedOut, "the connector did not answer in time");
                 Err(Failure::Other(fault))
             }

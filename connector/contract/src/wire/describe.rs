@@ -1,5 +1,7 @@
 //! What a connector says of itself and of its IdP.
 
+use std::collections::HashSet;
+
 use dcr_proto::v1;
 
 use super::{broken, duration_from_proto, time_from_proto, time_to_proto};
@@ -44,15 +46,11 @@ pub(crate) fn info_from_proto(info: v1::DescribeConnectorResponse) -> Result<Con
     }
     let settle_after = duration_from_proto(info.settle_after)
         .ok_or_else(|| broken(RPC, "settle_after", &Malformed::new("must be a duration")))?;
-    let known = |c: v1::Capability| {
-        CAPABILITIES
-            .iter()
-            .find(|(_, w)| *w == c)
-            .map(|(ours, _)| *ours)
-    };
+    // Each once, however often it was said. What a newer connector has and this side does not know is of no use here.
+    let said: HashSet<_> = info.capabilities().collect();
+    let known = CAPABILITIES.iter().filter(|(_, wire)| said.contains(wire));
     Ok(ConnectorInfo {
-        // A capability that a newer connector has and this side does not know is of no use here.
-        capabilities: info.capabilities().filter_map(known).collect(),
+        capabilities: known.map(|(ours, _)| *ours).collect(),
         name: info.name,
         version: info.version,
         contract_minor: info.contract_minor,

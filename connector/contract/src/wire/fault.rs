@@ -16,6 +16,7 @@ use crate::model::{Field, Malformed, printable};
 const DOMAIN: &str = "dcr.connector.v1";
 const OUTCOME_DETAIL: &str = "dcr.connector.v1.OutcomeDetail";
 const CORRELATION: &str = "idp_correlation_id";
+const TOO_LARGE: &str = "Error, decoded message length too large";
 /// Waits beyond this help nobody.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A status travels in HTTP/2 trailers, which peers limit to 16 KiB.
@@ -233,8 +234,9 @@ pub(crate) fn from_status(status: &Status) -> Fault {
 /// A proxy's or a mesh's status, or tonic's own.
 fn not_from_a_connector(status: &Status) -> Fault {
     let cause = printable(&root_cause(status), LONGEST_MESSAGE);
-    // Tonic says this of an answer beyond the limit, and of nothing else.
-    let fault = if status.code() == Code::OutOfRange {
+    // What tonic itself says of an answer beyond the limit. Whoever else says so gets the other word, and no more.
+    let too_large = status.message().starts_with(TOO_LARGE);
+    let fault = if status.code() == Code::OutOfRange && too_large {
         Fault::internal("the connector's answer breaks the contract")
     } else {
         let message = "the call to the connector ended without an answer of its own";
@@ -302,6 +304,7 @@ mod tests {
             Code::Unimplemented,
             Code::PermissionDenied,
             Code::Unavailable,
+            Code::OutOfRange,
         ] {
             let back = from_status(&Status::new(code, "from a mesh"));
             assert_eq!(back.kind(), &FaultKind::TimedOut, "{code:?}");
@@ -311,7 +314,7 @@ mod tests {
 
     #[test]
     fn an_answer_beyond_the_limit_is_no_lost_answer() {
-        let back = from_status(&Status::out_of_range("too large"));
+        let back = from_status(&Status::out_of_range(format!("{TOO_LARGE}: found 9 bytes")));
         assert_eq!(back.kind(), &FaultKind::Internal);
         assert_eq!(back.done(), Outcome::Unknown);
     }

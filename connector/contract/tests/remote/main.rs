@@ -14,7 +14,7 @@ use dcr_contract::model::{
     Call, Caller, ClientId, Deadline, Deletion, Installation, OperationId, ProviderId, Reference,
 };
 use dcr_contract::{Connector, ConnectorAddress, Fault, FaultKind, Outcome, Reason, Remote};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::peer::{Act, CANCEL, ENHANCE_YOUR_CALM, NO_ERROR, Peer, REFUSED_STREAM};
@@ -142,9 +142,8 @@ async fn nobody_at_the_address_is_told_as_such_and_tried_twice() {
     assert_eq!(remote.state().retried_calls, 1);
 }
 
-#[tokio::test]
-async fn calls_that_wait_for_a_connection_that_cannot_be_made_are_given_up_together() {
-    // Nobody accepts, and the queue of those who want in is full: further ones are not even refused.
+/// Nobody accepts, and the queue of those who want in is full: further ones are not even refused.
+async fn full() -> (TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let full = socket.listen(1).unwrap();
@@ -155,7 +154,13 @@ async fn calls_that_wait_for_a_connection_that_cannot_be_made_are_given_up_toget
     {
         queue.push(waiting);
     }
-    let remote = remote(address);
+    (full, queue)
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_a_connection_that_cannot_be_made_are_given_up_together() {
+    let (full, _queue) = full().await;
+    let remote = remote(full.local_addr().unwrap());
     let mut calls = JoinSet::new();
     for _ in 0..64 {
         let remote = remote.clone();
@@ -164,6 +169,72 @@ async fn calls_that_wait_for_a_connection_that_cannot_be_made_are_given_up_toget
     for end in calls.join_all().await {
         assert_not_reached(&end.unwrap_err());
     }
+}
+
+#[tokio::test]
+async fn a_call_whose_time_ends_before_there_is_a_connection_was_never_sent() {
+    let (full, _queue) = full().await;
+    let remote = remote(full.local_addr().unwrap());
+    // Less than a connection may take.
+    let fault = delete(&remote, Duration::from_millis(800)).await;
+    assert_not_reached(&fault.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_call_whose_time_ends_before_its_connection_has_room_for_it_was_never_sent() {
+    let peer = Peer::with_streams(&[Act::Answer], 1).await;
+    let remote = remote(peer.address);
+    while peer.connections() < 4 {
+        delete(&remote, AMPLE).await.unwrap();
+    }
+    let before = peer.requests();
+    peer.act(&[Act::Silence]);
+    let mut calls = JoinSet::new();
+    for _ in 0..32 {
+        let remote = remote.clone();
+        calls.spawn(async move { delete(&remote, Duration::from_millis(1500)).await });
+    }
+    let mut unknown = 0;
+    for end in calls.join_all().await {
+        let fault = end.unwrap_err();
+        if fault.done() == Outcome::Unknown {
+            unknown += 1;
+        } else {
+            assert_not_reached(&fault);
+        }
+    }
+    // One on each connection, and on those that took their place.
+    assert!((4..=16).contains(&unknown), "{unknown}");
+    assert!(peer.requests() - before <= unknown, "one was sent");
+}
+
+#[tokio::test]
+async fn a_peer_that_ends_every_connection_is_asked_what_it_is_only_once_in_a_while() {
+    let peer = Peer::hanging_up().await;
+    let remote = remote(peer.address);
+    let mut keeping = JoinSet::new();
+    keeping.spawn(remote.keep_described());
+    delete(&remote, AMPLE).await.unwrap_err();
+    tokio::time::pause();
+    // Ample time for hundreds of connections, none of it by the clock.
+    for _ in 0..50_000 {
+        tokio::task::yield_now().await;
+    }
+    let before = peer.connections();
+    assert!((2..=16).contains(&before), "{before}");
+    // Nor is it forgotten.
+    for _ in 0..61 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(peer.connections() > before);
+    assert!(
+        peer.connections() <= before + 61 * 8,
+        "{}",
+        peer.connections()
+    );
 }
 
 #[tokio::test]

@@ -91,6 +91,26 @@ impl Peer {
         peer
     }
 
+    /// A peer that ends every connection as soon as it is made.
+    pub(crate) async fn hanging_up() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let all = Arc::clone(&seen);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                drop(stream);
+                all.lock().unwrap().connections += 1;
+            }
+        });
+        Self {
+            address,
+            seen,
+            _tasks: tasks,
+        }
+    }
+
     /// From now on it acts so.
     pub(crate) fn act(&self, script: &[Act]) {
         self.seen.lock().unwrap().script = script.iter().copied().collect();
