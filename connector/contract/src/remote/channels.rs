@@ -63,22 +63,24 @@ impl Channels {
 
     /// Takes the one with fewer calls in flight of two that are drawn by lot.
     pub(super) fn take(&self) -> InFlight {
-        self.drawn(None)
+        let first = fastrand::usize(..COUNT);
+        let second = (first + fastrand::usize(1..COUNT)) % COUNT;
+        let (one, other) = (self.slot(first).load_full(), self.slot(second).load_full());
+        if other.in_flight() < one.in_flight() {
+            self.in_force(second, other)
+        } else {
+            self.in_force(first, one)
+        }
     }
 
-    /// The same, but another than that.
-    pub(super) fn take_another(&self, than: &InFlight) -> InFlight {
-        self.drawn(Some(than.number))
+    /// Takes the next one after that: whoever goes on so comes to all before one comes again.
+    pub(super) fn take_next(&self, after: &InFlight) -> InFlight {
+        let number = (after.number + 1) % COUNT;
+        self.in_force(number, self.slot(number).load_full())
     }
 
-    fn drawn(&self, not: Option<usize>) -> InFlight {
-        let mut numbers: [usize; COUNT] = std::array::from_fn(|number| number);
-        fastrand::shuffle(&mut numbers);
-        let drawn = numbers.into_iter().filter(|n| Some(*n) != not).take(2);
-        let (number, channel) = drawn
-            .map(|number| (number, self.slot(number).load_full()))
-            .min_by_key(|(_, channel)| channel.in_flight())
-            .unwrap_or_else(|| (0, self.slot(0).load_full()));
+    /// The channel, or the one that takes its place because of its age.
+    fn in_force(&self, number: usize, channel: Arc<Channel>) -> InFlight {
         let channel = if channel.until <= Instant::now() {
             self.replace(number, &channel);
             self.slot(number).load_full()

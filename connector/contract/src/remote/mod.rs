@@ -2,7 +2,7 @@
 //!
 //! Chooses the channel and sets the deadline of every call, names the call in the connector's log, and reads what comes
 //! back as distrustfully as what comes from Konnect. A call that the connector cannot have begun is made once more, on
-//! another channel; nothing else is ever sent twice.
+//! another channel, and on each of them where connections end under it; nothing else is ever sent twice.
 
 mod address;
 mod channels;
@@ -30,6 +30,7 @@ pub use self::address::ConnectorAddress;
 use self::channels::{Channels, InFlight};
 use self::described::Described;
 use self::message::{Message, OneCall};
+use self::never_sent::{NeverSent, never_sent, timed_out};
 pub use self::tls::ClientTls;
 use crate::connector::Connector;
 use crate::fault::{Fault, FaultKind, Reason, root_cause};
@@ -80,7 +81,7 @@ pub struct RemoteState {
     pub in_flight: [usize; channels::COUNT],
     /// How many channels have been replaced, because of their age or because no answers came.
     pub replaced_channels: u64,
-    /// How many calls were made once more because they were never sent.
+    /// How often a call was made again because it was never sent.
     pub retried_calls: u64,
     /// What the connector last said of itself; `None` until it has.
     pub described: Option<Arc<ConnectorInfo>>,
@@ -89,13 +90,13 @@ pub struct RemoteState {
 /// How one attempt failed.
 enum Failure {
     /// The connector cannot have begun it.
-    NeverSent(Fault),
+    NeverSent(NeverSent, Fault),
     Other(Fault),
 }
 
 impl Failure {
     fn fault(self) -> Fault {
-        let (Self::NeverSent(fault) | Self::Other(fault)) = self;
+        let (Self::NeverSent(_, fault) | Self::Other(fault)) = self;
         fault
     }
 }
@@ -189,21 +190,27 @@ impl Remote {
     {
         let deadline = deadline.earlier_by(MARGIN);
         let channels = &self.0.channels;
-        let first = channels.take();
-        match self
-            .attempt(&first, deadline, reference, message(), &send)
-            .await
-        {
-            Err(Failure::NeverSent(_)) if !deadline.remaining().is_zero() => {
-                self.0.retried.fetch_add(1, Ordering::Relaxed);
-                let second = channels.take_another(&first);
-                drop(first);
-                self.attempt(&second, deadline, reference, message(), &send)
-                    .await
+        let mut channel = channels.take();
+        // All other channels, and the first, which has another connection by then.
+        let mut left = channels::COUNT;
+        loop {
+            let attempt = self.attempt(&channel, deadline, reference, message(), &send);
+            let (why, fault) = match attempt.await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Other(fault)) => return Err(fault),
+                Err(Failure::NeverSent(why, fault)) => (why, fault),
+            };
+            left = match why {
+                NeverSent::Lost => left,
+                NeverSent::Unreached => left.min(1),
+            };
+            if left == 0 || deadline.remaining().is_zero() {
+                return Err(fault);
             }
-            result => result,
+            left -= 1;
+            self.0.retried.fetch_add(1, Ordering::Relaxed);
+            channel = channels.take_next(&channel);
         }
-        .map_err(Failure::fault)
     }
 
     async fn attempt<Q, A, Fut>(
@@ -222,7 +229,8 @@ impl Remote {
         if time.is_zero() {
             let message = "no time was left to call the connector; nothing was sent";
             let fault = Fault::new(FaultKind::Unavailable { after: None }, message);
-            return Err(Failure::NeverSent(fault.reason(Reason::TimedOut)));
+            let fault = fault.reason(Reason::TimedOut);
+            return Err(Failure::NeverSent(NeverSent::Unreached, fault));
         }
         let mut request = Request::new(message);
         request.set_timeout(time);
@@ -241,37 +249,36 @@ impl Remote {
             Err(_) => Code::DeadlineExceeded,
         });
         drop(watch);
-        match answer {
+        let status = match answer {
             Ok(Ok(answer)) => {
                 Channels::answered(channel);
-                Ok(answer.into_inner())
+                return Ok(answer.into_inner());
             }
-            Ok(Err(status)) if never_sent::never_sent(&status) => {
-                let fault = Fault::new(
-                    FaultKind::Unavailable { after: None },
-                    "the connector was not reached",
-                );
-                let fault = fault
-                    .reason(Reason::Unreachable)
-                    .because(root_cause(&status));
-                Err(Failure::NeverSent(fault))
+            Ok(Err(status)) => Some(status),
+            Err(_) => None,
+        };
+        let unavailable = |message| {
+            let fault = Fault::new(FaultKind::Unavailable { after: None }, message);
+            fault.reason(Reason::Unreachable)
+        };
+        if let Some(status) = status {
+            if let Some(why) = never_sent(&status) {
+                let fault = unavailable("the connector was not reached");
+                return Err(Failure::NeverSent(why, fault.because(root_cause(&status))));
             }
-            Ok(Err(status)) if !never_sent::timed_out(&status) => {
+            if !timed_out(&status) {
                 Channels::answered(channel);
-                Err(Failure::Other(wire::fault::from_status(&status)))
-            }
-            Ok(Err(_)) | Err(_) => {
-                self.0.channels.missed(channel);
-                if message.take_back() {
-                    let after = None;
-                    let text = "no connection to the connector was ready in time; nothing was sent";
-                    let fault = Fault::new(FaultKind::Unavailable { after }, text);
-                    return Err(Failure::NeverSent(fault.reason(Reason::Unreachable)));
-                }
-                let fault = Fault::new(FaultKind::TimedOut, "the connector did not answer in time");
-                Err(Failure::Other(fault))
+                return Err(Failure::Other(wire::fault::from_status(&status)));
             }
         }
+        self.0.channels.missed(channel);
+        if message.take_back() {
+            let text = "no connection to the connector was ready in time; nothing was sent";
+            let (why, fault) = (NeverSent::Unreached, unavailable(text));
+            return Err(Failure::NeverSent(why, fault));
+        }
+        let fault = Fault::new(FaultKind::TimedOut, "the connector did not answer in time");
+        Err(Failure::Other(fault))
     }
 }
 

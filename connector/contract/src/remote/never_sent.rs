@@ -7,22 +7,37 @@ use std::error::Error;
 
 use tonic::Status;
 
-/// Whether the connector cannot have begun the call.
-pub(super) fn never_sent(status: &Status) -> bool {
-    causes(status).any(|cause| {
-        // There was no connection.
-        cause.is::<tonic::ConnectError>()
-            // The connection was lost while the call waited to be written to it.
-            || cause.downcast_ref().is_some_and(hyper::Error::is_canceled)
-            || cause.downcast_ref().is_some_and(declined)
+/// Why the connector cannot have begun a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NeverSent {
+    /// There was no connection, or the peer did not want the call.
+    Unreached,
+    /// The connection ended before the call was on it. So do, at one moment, all connections to a replica that stops.
+    Lost,
+}
+
+/// Whether the connector cannot have begun the call, and why.
+pub(super) fn never_sent(status: &Status) -> Option<NeverSent> {
+    causes(status).find_map(|cause| {
+        if cause.is::<tonic::ConnectError>() {
+            return Some(NeverSent::Unreached);
+        }
+        if cause.downcast_ref().is_some_and(hyper::Error::is_canceled) {
+            return Some(NeverSent::Lost);
+        }
+        cause.downcast_ref().and_then(declined)
     })
 }
 
 /// Whether the peer said that it did not begin (RFC 9113 sections 8.7 and 6.8). h2 gives a peer's GOAWAY to the streams
 /// above its last stream id, and to those not yet begun; those below it go on, or end with the connection.
-fn declined(error: &h2::Error) -> bool {
+fn declined(error: &h2::Error) -> Option<NeverSent> {
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-    error.is_remote() && (refused || error.is_go_away())
+    match (error.is_remote(), error.is_go_away()) {
+        (true, true) => Some(NeverSent::Lost),
+        (true, false) if refused => Some(NeverSent::Unreached),
+        _ => None,
+    }
 }
 
 /// Whether tonic's own timer, which runs beside ours, was the first to end the call.

@@ -76,12 +76,25 @@ async fn what_the_peer_did_not_begin_is_sent_once_more() {
 
 #[tokio::test]
 async fn what_the_peer_never_begins_is_given_up_after_the_second_time() {
-    for act in [Act::Reset(REFUSED_STREAM), Act::GoAwayBelow(NO_ERROR)] {
-        let peer = Peer::new(&[act]).await;
-        let remote = remote(peer.address);
-        assert_not_reached(&delete(&remote, AMPLE).await.unwrap_err());
-        assert_eq!(peer.requests(), 2, "{act:?}");
-    }
+    let peer = Peer::new(&[Act::Reset(REFUSED_STREAM)]).await;
+    let remote = remote(peer.address);
+    assert_not_reached(&delete(&remote, AMPLE).await.unwrap_err());
+    assert_eq!(peer.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_call_outlives_the_end_of_the_connections_of_all_channels() {
+    let end = Act::GoAwayBelow(NO_ERROR);
+    let peer = Peer::new(&[end, end, end, end, Act::Answer]).await;
+    let remote = remote(peer.address);
+    let deletion = delete(&remote, AMPLE).await;
+    assert_eq!(deletion.unwrap(), Deletion::Deleted);
+    assert_eq!((peer.requests(), peer.connections()), (5, 5));
+    assert_eq!(remote.state().retried_calls, 4);
+
+    peer.act(&[end]);
+    assert_not_reached(&delete(&remote, AMPLE).await.unwrap_err());
+    assert_eq!(peer.requests(), 10, "it is given up");
 }
 
 #[tokio::test]
