@@ -35,6 +35,10 @@ type Body = BoxBody<Bytes, hyper::Error>;
 /// The calls that make something anew each time that they are made.
 const CREATING: [&str; 3] = ["CreateClient", "RotateClientSecret", "AddClientSecret"];
 
+/// Whoever handed on the good answer of the two would have delivered what the other replica is about to undo.
+const HALF_KNOWN: &str =
+    "between gateway and connector: sent twice, to both replicas; one made it, one does not know and undoes it";
+
 /// What came of the requests that got through twice.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Resent {
@@ -219,6 +223,9 @@ impl Balancer {
                 let (one, two) = (one?, two?);
                 if CREATING.contains(&rpc) {
                     self.count(&[&one.1, &two.1]);
+                    if Whole::is_half_known(&one.1, &two.1) {
+                        self.befell.add(HALF_KNOWN.to_owned());
+                    }
                 }
                 let takes_two = Whole::is_second(&one.1, &two.1, second);
                 return hand_on(if takes_two { two } else { one });
@@ -280,15 +287,25 @@ impl Whole {
     /// Whether the second of two answers is the one that arrives. One that leaves open what was done goes before one
     /// that it was: whoever does not know undoes. And that something was done goes before that nothing was.
     fn is_second(one: &Self, two: &Self, second: bool) -> bool {
-        let rank = |answer: &Self| match answer.grpc_status().as_str() {
-            "0" | "6" => 1,
-            "3" | "5" | "7" | "8" | "9" | "12" | "14" => 0,
-            _ => 2,
-        };
-        match rank(one).cmp(&rank(two)) {
+        match one.rank().cmp(&two.rank()) {
             Less => true,
             Greater => false,
             Equal => second,
+        }
+    }
+
+    /// Whether one says that it made what was asked for, and the other does not know.
+    fn is_half_known(one: &Self, two: &Self) -> bool {
+        let made = |answer: &Self| answer.grpc_status() == "0";
+        made(one) && two.rank() == 2 || made(two) && one.rank() == 2
+    }
+
+    /// 2: it may have been done; 1: it was; 0: it was not.
+    fn rank(&self) -> u8 {
+        match self.grpc_status().as_str() {
+            "0" | "6" => 1,
+            "3" | "5" | "7" | "8" | "9" | "12" | "14" => 0,
+            _ => 2,
         }
     }
 

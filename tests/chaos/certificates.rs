@@ -172,8 +172,9 @@ impl Certificates {
         // Two CAs of one name would be taken for one.
         let ca = Ca::new(&format!("after {}", current.replaced.cas));
         current.trusted += &ca.pem();
+        self.put_all(&current);
+        current.between = Between::new(&current.ca, &current.trusted);
         current.ca = ca;
-        self.put_all(&mut current);
     }
 
     /// Has those who stand between the processes show certificates of the new CA.
@@ -187,11 +188,11 @@ impl Certificates {
         let mut current = self.lock();
         current.trusted = current.ca.pem();
         current.replaced.cas += 1;
-        self.put_all(&mut current);
+        self.put_all(&current);
         current.between = Between::new(&current.ca, &current.trusted);
     }
 
-    fn put_all(&self, current: &mut Current) {
+    fn put_all(&self, current: &Current) {
         for (to, issued) in &current.shown {
             self.volume(*to).swap(&files(issued, &current.trusted));
         }

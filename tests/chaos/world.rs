@@ -1,5 +1,8 @@
 //! The processes: two gateways, two replicas of the connector, and the IdP; started, killed and started again.
 
+mod replacing;
+mod seen;
+
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -9,22 +12,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dcr_tests::loopback;
-use dcr_tests::{Answer, Folder, Http, Process, Provider};
-use http::{Request, Version};
+use dcr_tests::{Folder, Http, Process, Provider};
+use http::Request;
 use http_body_util::Full;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::balancer::{Balancer, Resent};
+use crate::balancer::Balancer;
 use crate::befell::Befell;
-use crate::certificates::{CONNECTOR, Certificates, Use};
+use crate::certificates::{CONNECTOR, Certificates};
 use crate::credentials::Credentials;
 use crate::foreign;
 use crate::journal::now;
 use crate::keys::Keys;
 use crate::names::Names;
-use crate::passed::Passed;
 use crate::plan::{Levels, Story};
 use crate::replica::Replica;
 
@@ -35,8 +37,6 @@ pub(crate) const INSTALLATION: &str = "chaos";
 const LOOK: Duration = Duration::from_millis(20);
 /// For a process to begin, and for the IdP to be done with what is late.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Longer than a gateway takes to connect to a connector (1 s): no hands are shaken any more by what was known before.
-const SHAKING_HANDS: Duration = Duration::from_secs(2);
 const GRANTS: &str = "  grants:
   - audience: https://a.example
     scopes: [a.read]
@@ -188,107 +188,6 @@ impl World {
         world
     }
 
-    /// The key of a provider that Konnect uses now.
-    pub(crate) fn key(&self, provider: usize) -> String {
-        lock(&self.keys).current(provider).to_owned()
-    }
-
-    /// Gives a gateway another key and has it read its files again (SIGHUP), while it serves.
-    pub(crate) async fn reload(&self, gateway: usize) {
-        let slot = self.slot(Who::Gateway(gateway)).lock().await;
-        let Some(process) = &*slot else { return };
-        let key = lock(&self.keys).rotate(&self.folder, gateway);
-        process.hangup().await;
-        let http = Http::trusting(&self.certificates.trusted(), Version::HTTP_11);
-        let end = Instant::now() + PATIENCE;
-        for number in [0, 1] {
-            let value = lock(&self.keys).providers[number].keys[key].0.clone();
-            let url = format!("https://{}/{}", self.gateways[gateway], PROVIDERS[number]);
-            loop {
-                // Nobody makes a client so: the answer is 401 or 405.
-                let request = Request::put(&url)
-                    .header("x-api-key", &value)
-                    .body(Full::new(Bytes::new()))
-                    .expect("a request");
-                match http.send(request).await {
-                    Ok(answer) if answer.status != 401 => break,
-                    _ => assert!(
-                        Instant::now() < end,
-                        "gateway {gateway} never reads its files again"
-                    ),
-                }
-                sleep(LOOK).await;
-            }
-        }
-        lock(&self.keys).known[gateway] = key;
-    }
-
-    /// Gives a connector another credential and has it read its files again, while it serves.
-    pub(crate) async fn rotate_credential(&self, connector: usize) {
-        let mut slot = self.slot(Who::Connector(connector)).lock().await;
-        let Some(process) = &mut *slot else { return };
-        let before = process.output().len();
-        lock(&self.credentials).rotate(&self.folder, connector);
-        process.hangup().await;
-        let told = |line: &str| line.contains("configuration read").then_some(());
-        process.line_after(before, told).await;
-    }
-
-    /// Gives a process another certificate of the same CA. It finds it within 15 seconds.
-    pub(crate) async fn replace_certificate(&self, to: Use) {
-        // Not while it starts, and has read half of them.
-        let _slot = self.slot(who(to)).lock().await;
-        self.certificates.replace(to);
-    }
-
-    /// Has all go over to another CA, while they serve: everybody trusts both before anybody shows a certificate of the
-    /// new one, and nobody trusts the old one when nobody shows one of it any more.
-    pub(crate) async fn replace_ca(&self) {
-        // A gateway's door asks Konnect for no certificate, so it reads none of the CAs.
-        let trust = |to: &Use| !matches!(to, Use::Door(_));
-        self.everywhere(trust, || self.certificates.begin_new_ca())
-            .await;
-        sleep(SHAKING_HANDS).await;
-        self.certificates.go_over();
-        let all = || {
-            for to in Use::ALL {
-                self.certificates.replace(to);
-            }
-        };
-        self.everywhere(|_| true, all).await;
-        sleep(SHAKING_HANDS).await;
-        self.everywhere(trust, || self.certificates.end_old_ca())
-            .await;
-    }
-
-    /// Changes certificates, and waits until every process uses what is new.
-    async fn everywhere(&self, concerns: impl Fn(&Use) -> bool, change: impl FnOnce()) {
-        let mut slots = Vec::new();
-        for (who, slot) in self.slots.iter().filter(|(who, _)| *who != Who::Idp) {
-            let slot = slot.lock().await;
-            let before = slot.as_ref().map_or(0, |process| process.output().len());
-            slots.push((*who, slot, before));
-        }
-        change();
-        for (this, slot, before) in &mut slots {
-            let Some(process) = &mut **slot else { continue };
-            process.hangup().await;
-            let concerned = |to: &Use| who(*to) == *this && concerns(to);
-            for to in Use::ALL.into_iter().filter(concerned) {
-                let file = self.certificates.file(to);
-                let told = |line: &str| {
-                    (line.contains("certificate in use") && line.contains(&file)).then_some(())
-                };
-                process.line_after(*before, told).await;
-            }
-        }
-    }
-
-    /// Lets nothing through to or from a connector for this time.
-    pub(crate) async fn black_hole(&self, connector: usize, time: Duration) {
-        self.replicas[connector].black_hole(time).await;
-    }
-
     pub(crate) fn journal(&self) -> PathBuf {
         self.folder.path().join("journal")
     }
@@ -421,104 +320,8 @@ impl World {
         }
     }
 
-    /// All kills so far.
-    pub(crate) fn kills(&self) -> Vec<Kill> {
-        lock(&self.kills).clone()
-    }
-
-    /// All processes so far that were asked to end.
-    pub(crate) fn drains(&self) -> Vec<Drain> {
-        lock(&self.drains).clone()
-    }
-
-    /// What came of the requests that got through to a connector twice.
-    pub(crate) fn resent(&self) -> Vec<Resent> {
-        self.balancers.iter().map(|b| b.resent()).collect()
-    }
-
-    /// What has got through to connectors.
-    pub(crate) fn passed(&self) -> Vec<Passed> {
-        self.balancers.iter().flat_map(|b| b.log.all()).collect()
-    }
-
-    /// What befell requests on their way, and what was replaced.
-    pub(crate) fn befallen(&self) -> impl Iterator<Item = (String, usize)> {
-        let stuck = self.replicas.iter().map(|replica| replica.stuck()).sum();
-        let replaced = self.certificates.replaced();
-        let others = [
-            (
-                "between gateway and connector: stuck in a black hole",
-                stuck,
-            ),
-            ("replaced: certificates", replaced.leaves),
-            ("replaced: CAs", replaced.cas),
-            (
-                "replaced: connectors' credentials",
-                lock(&self.credentials).rotated(),
-            ),
-            (
-                "replaced: the key that Konnect uses",
-                lock(&self.keys).current,
-            ),
-        ];
-        let others = others.map(|(what, count)| (what.to_owned(), count));
-        self.befell.all().into_iter().chain(others)
-    }
-
-    /// Why certificates were refused.
-    pub(crate) fn refusals(&self) -> Vec<String> {
-        let refusals = self.replicas.iter().flat_map(|replica| replica.refusals());
-        refusals.collect()
-    }
-
-    /// All that any process of the bridge has printed and ended.
-    pub(crate) fn printed(&self) -> Vec<(Who, String)> {
-        lock(&self.printed).clone()
-    }
-
-    /// Keeps an answer that may hold no secret.
-    pub(crate) fn keep_answer(&self, answer: &Answer) {
-        let text = format!("{:?} {}\n", answer.headers, answer.text());
-        lock(&self.answers).push_str(&text);
-    }
-
-    /// All else that came out of the bridge: answers, and what is in the files that it wrote.
-    pub(crate) fn outputs(&self) -> Vec<(String, String)> {
-        let mut outputs = vec![("an answer".to_owned(), lock(&self.answers).clone())];
-        for number in [0, 1] {
-            let place = self.folder.path().join(format!("gateway-{number}"));
-            let records = std::fs::read_dir(place.join("records")).expect("it was made");
-            let mut files: Vec<_> = records.flatten().map(|entry| entry.path()).collect();
-            files.push(place.join("audit.log"));
-            for file in files {
-                let text = std::fs::read_to_string(&file).expect("what the bridge wrote is text");
-                outputs.push((file.display().to_string(), text));
-            }
-        }
-        outputs
-    }
-
-    /// Keeps what a process tells of itself.
-    async fn keep_metrics(&self, who: Who) {
-        if let Some((_, probes)) = self.metrics.iter().find(|(known, _)| *known == who) {
-            let url = format!("http://{probes}/metrics");
-            // One that is about to be killed may be too busy.
-            if let Ok(answer) = Http::new().get(&url).await {
-                lock(&self.printed).push((who, answer.text()));
-            }
-        }
-    }
-
     fn keep(&self, who: Who, process: &Process) {
         lock(&self.printed).push((who, process.output()));
-    }
-}
-
-/// Whose a certificate is.
-fn who(to: Use) -> Who {
-    match to {
-        Use::Door(number) | Use::Gateway(number) => Who::Gateway(number),
-        Use::Connector(number) => Who::Connector(number),
     }
 }
 
