@@ -58,7 +58,12 @@ impl<'a> Undoing<'a> {
         }
         let accepted = holders.iter().any(|holder| holder.accepted.is_some());
         Ok(match gateway {
-            Gateway::Answering if holders.is_empty() => "gateway killed between answer and socket",
+            Gateway::Answering if holders.is_empty() && self.given().any(|made| made.heard) => {
+                "gateway killed between answer and socket"
+            }
+            Gateway::Answering if holders.is_empty() => {
+                "gateway killed before it heard the connector's answer"
+            }
             Gateway::Aborting if holders.is_empty() => {
                 "gateway killed before its abort was accepted"
             }
@@ -163,22 +168,29 @@ impl<'a> Undoing<'a> {
         holders
     }
 
-    /// Whether the connector that made it has given it away.
-    fn is_taken(&self) -> bool {
-        let evidence = self.made.evidence;
+    /// The calls that asked connectors for it.
+    fn asked(&self) -> impl Iterator<Item = &'a Passed> {
         let rpc = if self.made.is_client() {
             Rpc::Create
         } else {
             Rpc::Add
         };
-        let gives = |passed: &Passed| matches!(passed.answer, Some((_, Said::Made)));
-        if evidence.passed(self.made.operation, rpc).any(gives) {
-            return true;
-        }
+        self.made.evidence.passed(self.made.operation, rpc)
+    }
+
+    /// The answers by which a connector gave it away.
+    fn given(&self) -> impl Iterator<Item = &'a Passed> {
+        let given = |passed: &&Passed| matches!(passed.answer, Some((_, Said::Made)));
+        self.asked().filter(given)
+    }
+
+    /// Whether the connector that made it has given it away.
+    fn is_taken(&self) -> bool {
         // It had the IdP's answer while the line still stood, and may have given it away just before that was cut.
-        let cuts = evidence.passed(self.made.operation, rpc);
-        let mut cuts = cuts.filter_map(|passed| passed.cut);
-        let answered = self.made.answered();
-        answered.is_some_and(|at| cuts.any(|cut| at <= cut + BLINK && cut <= at + UNDER_WAY))
+        let is_under_way = |at: u64| {
+            let mut cuts = self.asked().filter_map(|passed| passed.cut);
+            cuts.any(|cut| at <= cut + BLINK && cut <= at + UNDER_WAY)
+        };
+        self.given().next().is_some() || self.made.answered().is_some_and(is_under_way)
     }
 }
