@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dcr_contract::model::ProviderId;
-use dcr_runtime::reloads::Reloads;
+use dcr_runtime::reloads::{CONFIGURATION, Reloads};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -21,9 +21,14 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    /// `live` holds the state of `loaded`, which was read from this directory.
-    pub(crate) fn new(dir: &Path, loaded: Loaded, live: Live, registry: &mut Registry) -> Self {
-        let registry = registry.sub_registry_with_prefix("dcr");
+    /// `live` holds the state of `loaded`, which was read from this directory; `registry` has our prefix.
+    pub(crate) fn new(
+        dir: &Path,
+        loaded: Loaded,
+        live: Live,
+        reloads: Reloads,
+        registry: &mut Registry,
+    ) -> Self {
         let held_up = Gauge::default();
         registry.register(
             "providers_held_up",
@@ -34,7 +39,7 @@ impl Reload {
             dir: dir.to_owned(),
             loaded,
             live,
-            reloads: Reloads::new(registry),
+            reloads,
             held_up,
         };
         new.measure(&new.loaded);
@@ -52,7 +57,7 @@ impl Reload {
         let new = self.loaded.again(&self.dir);
         match self.live.replace(&new.config) {
             Ok(()) => {
-                self.reloads.count(outcome(&new));
+                self.reloads.count(CONFIGURATION, outcome(&new));
                 self.measure(&new);
                 tell(Some(&self.loaded), &new);
                 self.loaded = new;
@@ -61,7 +66,7 @@ impl Reload {
                 tracing::error!(
                     "the new configuration is refused: a connector's address {malformed}"
                 );
-                self.reloads.count("refused");
+                self.reloads.count(CONFIGURATION, "refused");
             }
         }
         watched(&self.dir)

@@ -8,6 +8,7 @@ use dcr_contract::model::Malformed;
 use dcr_runtime::http::{self, Limits};
 use dcr_runtime::probes::Readiness;
 use dcr_runtime::process::{self, Probes};
+use dcr_runtime::reloads::Reloads;
 use dcr_runtime::telemetry::Traces;
 use dcr_runtime::tls::ServerIdentity;
 use dcr_runtime::watch::Watch;
@@ -48,11 +49,11 @@ pub enum StartError {
     Traces(String),
 }
 
-/// Serves Konnect on `listener` and the probes on `probe_listener` (the configuration's own addresses are not looked
+/// Serves Konnect in plain text on `listener` and the probes on `probe_listener` (the configuration's own addresses are not looked
 /// at) until `shutdown` stops; then answers what is in flight, and waits for what must be undone. Ready from the start.
 ///
 /// # Errors
-/// When a connector's address cannot be used, or certificates cannot be watched.
+/// When a connector's address cannot be used.
 #[cfg(feature = "dev")]
 pub(crate) async fn serve_on(
     listener: TcpListener,
@@ -63,11 +64,10 @@ pub(crate) async fn serve_on(
     shutdown: &Shutdown,
 ) -> Result<(), StartError> {
     let live = Live::new(config, shutdown)?;
-    let mut metrics = Registry::default();
-    certificates(config, &mut metrics, shutdown)?;
+    let metrics = Registry::default();
     let doors = Doors {
         konnect: listener,
-        tls: config.tls.clone(),
+        tls: None,
         probes: probe_listener,
     };
     serve_live(doors, live, metrics, protections, audit, shutdown).await;
@@ -101,9 +101,11 @@ pub async fn serve(
     let (listen, probe_listen) = (loaded.config.listen, loaded.config.probe_listen);
     let live = Live::new(&loaded.config, shutdown)?;
     let mut metrics = Registry::default();
-    certificates(&loaded.config, &mut metrics, shutdown)?;
+    let ours = metrics.sub_registry_with_prefix("dcr");
+    let reloads = Reloads::new(ours);
+    certificates(&loaded.config, ours, &reloads, shutdown)?;
     let tls = loaded.config.tls.clone();
-    let mut reload = Reload::new(dir, loaded, live.clone(), &mut metrics);
+    let mut reload = Reload::new(dir, loaded, live.clone(), reloads, ours);
     let doors = Doors {
         konnect: listen::bind("listen", listen).await?,
         tls,
@@ -119,16 +121,20 @@ pub async fn serve(
 fn certificates(
     config: &Config,
     metrics: &mut Registry,
+    reloads: &Reloads,
     shutdown: &Shutdown,
 ) -> Result<(), StartError> {
     let (server, client) = (&config.tls, &config.connector_tls);
     if let Some(server) = server {
-        server.watch(shutdown).map_err(StartError::Hangup)?;
+        server
+            .watch("tls", reloads, shutdown)
+            .map_err(StartError::Hangup)?;
     }
     if let Some(client) = client {
-        client.watch(shutdown).map_err(StartError::Hangup)?;
+        client
+            .watch("connector_tls", reloads, shutdown)
+            .map_err(StartError::Hangup)?;
     }
-    let metrics = metrics.sub_registry_with_prefix("dcr");
     tls::register_expiry(metrics, server.as_deref(), client.as_deref());
     Ok(())
 }
@@ -156,6 +162,6 @@ async fn serve_live(
     };
     let limits = Limits::default();
     let konnect = http::serve(doors.konnect, router, limits, doors.tls, shutdown);
-    process::serve(probes, konnect, guard::DRAIN, shutdown).await;
+    process::serve(probes, konnect, || guard::DRAIN, shutdown).await;
     audit.flush().await;
 }

@@ -171,7 +171,7 @@ async fn a_broken_file_holds_up_its_own_provider_alone_until_it_is_mended() {
     let metrics = bridge.gateway_metrics().await;
     for line in [
         "dcr_providers_held_up 2",
-        r#"dcr_config_reloads_total{outcome="held_up"} 1"#,
+        r#"dcr_config_reloads_total{part="configuration",outcome="held_up"} 1"#,
         "dcr_config_last_reload_timestamp_seconds ",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
@@ -371,7 +371,8 @@ async fn clients_are_imported_without_a_restart_and_a_broken_file_keeps_the_last
     }
     let metrics = bridge.connector_metrics().await;
     for outcome in ["ok", "refused"] {
-        let line = format!("dcr_config_reloads_total{{outcome=\"{outcome}\"}} 1");
+        let line =
+            format!("dcr_config_reloads_total{{part=\"configuration\",outcome=\"{outcome}\"}} 1");
         assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
     }
 

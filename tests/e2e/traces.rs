@@ -1,12 +1,13 @@
 //! Traces: one from Konnect's call to the IdP's, over both processes, without what must not be in it.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use dcr_tests::collector::{Collector, Span};
 use dcr_tests::konnect::application;
 use dcr_tests::small_idp::CLIENTS;
-use dcr_tests::{Gateway, Mishap};
+use dcr_tests::{Folder, Gateway, Mishap, Process};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
@@ -189,4 +190,28 @@ async fn what_is_undone_later_has_a_trace_of_its_own_linked_to_the_call() {
         .filter(|span| span.name.ends_with("/AbortOperation"));
     let traces: Vec<_> = aborts.map(|span| &*span.trace).collect();
     assert_eq!(traces, [&*undo.trace, &*undo.trace], "client and server");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_a_collector_that_the_environment_says() {
+    let collector = Collector::start().await;
+    let folder = Folder::new();
+    let yaml = "installation: e2e\nlisten: 127.0.0.1:0\nprobe_listen: 127.0.0.1:0\n".to_owned();
+    let _ = folder.write("gateway.yaml", &(yaml + &collector.yaml()));
+    let variable = "OTEL_EXPORTER_OTLP_HEADERS";
+    let arguments = [
+        OsStr::new("-c"),
+        OsStr::new(
+            "export OTEL_EXPORTER_OTLP_HEADERS=authorization=planted; exec \"$0\" serve --config \"$1\"",
+        ),
+        OsStr::new(GATEWAY),
+        folder.path().as_os_str(),
+    ];
+    let mut process = Process::start("sh", &arguments);
+    assert!(!process.ended(Duration::from_secs(15)).await.success());
+    let output = process.output();
+    assert!(
+        output.contains(variable) && !output.contains("planted"),
+        "{output}"
+    );
 }

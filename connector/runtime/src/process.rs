@@ -105,16 +105,16 @@ pub struct Probes {
 }
 
 /// Runs `servers` beside the probes. When `servers` have ended (they end when the process stops and their requests are
-/// answered), waits for the tracked tasks, at most for `tasks`, and ends the probes last.
+/// answered), waits for the tracked tasks, at most for what `tasks` says then, and ends the probes last.
 pub async fn serve(
     probes: Probes,
     servers: impl Future<Output = ()>,
-    tasks: Duration,
+    tasks: impl FnOnce() -> Duration,
     shutdown: &Shutdown,
 ) {
     let work = async {
         servers.await;
-        shutdown.drain(tasks).await;
+        shutdown.drain(tasks()).await;
     };
     tokio::join!(
         work,

@@ -8,7 +8,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// `config_reloads_total{outcome}` and `config_last_reload_timestamp_seconds`. Clones are the same metrics.
+/// The part of a configuration that is neither certificate nor key.
+pub const CONFIGURATION: &str = "configuration";
+
+/// `config_reloads_total{part,outcome}` and `config_last_reload_timestamp_seconds`. Clones are the same metrics.
 #[derive(Clone, Debug)]
 pub struct Reloads {
     reloads: Family<Labels, Counter>,
@@ -17,6 +20,7 @@ pub struct Reloads {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
+    part: &'static str,
     outcome: &'static str,
 }
 
@@ -29,7 +33,7 @@ impl Reloads {
         };
         registry.register(
             "config_reloads",
-            "Changes of the configuration that were read, by what came of them: ok, refused, or held_up when files of providers are",
+            "Changes of the configuration and of certificates that were read, by what came of them: ok, refused, or held_up when files of providers are",
             new.reloads.clone(),
         );
         registry.register(
@@ -41,10 +45,14 @@ impl Reloads {
         new
     }
 
-    /// The configuration was read again. `outcome` is one of a few words.
-    pub fn count(&self, outcome: &'static str) {
-        self.reloads.get_or_create(&Labels { outcome }).inc();
-        self.read_now();
+    /// A part was read again: [`CONFIGURATION`], or the section that names a certificate. `outcome` is one of a few
+    /// words.
+    pub fn count(&self, part: &'static str, outcome: &'static str) {
+        let labels = Labels { part, outcome };
+        self.reloads.get_or_create(&labels).inc();
+        if part == CONFIGURATION {
+            self.read_now();
+        }
     }
 
     fn read_now(&self) {

@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 
 use dcr_runtime::config::{Problem, Problems};
 
-use super::{Config, ProviderConfig, gateway, provider};
+use super::{Config, ProviderConfig, provider};
 
-/// What stands in the directory.
+/// What stands in the directory beside `gateway.yaml`.
 pub(super) struct Folder {
-    /// `gateway.yaml`.
-    pub(super) gateway: Result<Config, Problems>,
     /// The files of `providers.d/`; `None` when it is not there.
     pub(super) providers: Result<Option<Read>, Problems>,
     /// Files that nobody reads although they look as if somebody should.
@@ -22,20 +20,14 @@ pub(super) struct Folder {
 type Read = BTreeMap<PathBuf, Result<ProviderConfig, Problems>>;
 
 impl Folder {
-    /// `running` is the configuration that the process was started with, which says what it can do.
-    pub(super) fn read(dir: &Path, running: Option<&Config>) -> Self {
+    /// `known` is the configuration that the process was or is to be started with, which says what it can do; where it
+    /// cannot be read, nobody else is blamed for it.
+    pub(super) fn read(dir: &Path, known: Option<&Config>) -> Self {
         let mut ignored = Problems::in_file(dir);
-        let gateway = gateway::gateway(&gateway_file(dir));
-        // Where gateway.yaml cannot be read, nobody else is blamed for it.
-        let known = running.or(gateway.as_ref().ok());
         let has_connector_tls = known.is_none_or(|config| config.connector_tls.is_some());
         let providers = providers(&providers_dir(dir), has_connector_tls, &mut ignored);
         misplaced(dir, &mut ignored);
-        Self {
-            gateway,
-            providers,
-            ignored,
-        }
+        Self { providers, ignored }
     }
 }
 

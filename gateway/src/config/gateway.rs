@@ -55,8 +55,64 @@ fn sink(section: &Located<AuditSection>, problems: &mut Problems) -> Option<Sink
     }
 }
 
-/// Reads the file; providers are not in it.
+/// The file as it is while its certificates are in use: those are read again by whoever uses them, and what is wrong with
+/// them is nothing of the file's.
+pub(super) struct Again {
+    /// Without its certificates.
+    pub(super) config: Config,
+    pub(super) tls: Option<Vec<PathBuf>>,
+    pub(super) connector_tls: Option<Vec<PathBuf>>,
+}
+
+/// Reads the file for the first time, with its certificates; providers are not in it.
 pub(super) fn gateway(file: &Path) -> Result<Config, Problems> {
+    let Judged {
+        config,
+        tls,
+        connector_tls,
+        mut problems,
+    } = judge(file)?;
+    let tls = tls.and_then(|tls| tls.open("tls", &mut problems));
+    let connector_tls = connector_tls.and_then(|tls| tls.open("connector_tls", &mut problems));
+    match config {
+        Some(config) => problems.or(Config {
+            tls,
+            connector_tls,
+            ..config
+        }),
+        None => Err(problems),
+    }
+}
+
+/// Reads the file again.
+pub(super) fn again(file: &Path) -> Result<Again, Problems> {
+    let Judged {
+        config,
+        tls,
+        connector_tls,
+        mut problems,
+    } = judge(file)?;
+    let tls = tls.and_then(|tls| tls.named("tls", &mut problems));
+    let connector_tls = connector_tls.and_then(|tls| tls.named("connector_tls", &mut problems));
+    match config {
+        Some(config) => problems.or(Again {
+            config,
+            tls,
+            connector_tls,
+        }),
+        None => Err(problems),
+    }
+}
+
+struct Judged {
+    /// `None` when a member that it needs is missing or wrong.
+    config: Option<Config>,
+    tls: Option<ServerFiles>,
+    connector_tls: Option<ClientFiles>,
+    problems: Problems,
+}
+
+fn judge(file: &Path) -> Result<Judged, Problems> {
     let read: GatewayFile = load(file)?;
     let mut problems = Problems::in_file(file);
     let installation = required(
@@ -79,27 +135,27 @@ pub(super) fn gateway(file: &Path) -> Result<Config, Problems> {
     let failed_authentications = read
         .failed_authentications
         .and_then(|written| failed_authentications(written, &mut problems));
-    let tls = read.tls.and_then(|tls| tls.open("tls", &mut problems));
-    let connector_tls = read
-        .connector_tls
-        .and_then(|tls| tls.open("connector_tls", &mut problems));
     let audit = read.audit.and_then(|section| sink(&section, &mut problems));
     let tracing = read
         .tracing
         .and_then(|section| section.judge(&mut problems));
-    match (installation, listen, probe_listen) {
+    let config = match (installation, listen, probe_listen) {
         (Some(installation), Some(listen), Some(probe_listen)) => {
             let config = Config::new(installation, listen, probe_listen);
-            problems.or(Config {
+            Some(Config {
                 failed_authentications: failed_authentications
                     .unwrap_or(config.failed_authentications),
-                tls,
-                connector_tls,
                 audit,
                 tracing,
                 ..config
             })
         }
-        _ => Err(problems),
-    }
+        _ => None,
+    };
+    Ok(Judged {
+        config,
+        tls: read.tls,
+        connector_tls: read.connector_tls,
+        problems,
+    })
 }

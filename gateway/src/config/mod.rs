@@ -27,6 +27,7 @@ use jiff::Timestamp;
 
 use self::claims::{Files, settle};
 use self::folder::Folder;
+use self::gateway::Again;
 pub use self::konnect::{Konnect, KonnectApi};
 pub use crate::audit::Sink;
 use crate::keys::ApiKey;
@@ -136,11 +137,8 @@ pub struct Loaded {
 /// Every mistake in `gateway.yaml` and why `providers.d` cannot be listed, with every mistake in providers' files.
 /// Mistakes in those alone are in [`Loaded::held_up`].
 pub fn load_dir(dir: &Path) -> Result<Loaded, Problems> {
-    let Folder {
-        gateway,
-        providers,
-        ignored,
-    } = Folder::read(dir, None);
+    let gateway = gateway::gateway(&folder::gateway_file(dir));
+    let Folder { providers, ignored } = Folder::read(dir, gateway.as_ref().ok());
     let mut refused = Problems::in_file(dir);
     let read = providers.unwrap_or_else(|problems| {
         refused.append(problems);
@@ -174,17 +172,13 @@ impl Loaded {
     /// Reads the directory again. What is bad now keeps its last good version; what only a restart can change is as it
     /// was.
     pub(crate) fn again(&self, dir: &Path) -> Self {
-        let Folder {
-            gateway,
-            providers,
-            ignored,
-        } = Folder::read(dir, Some(&self.config));
+        let Folder { providers, ignored } = Folder::read(dir, Some(&self.config));
         let mut new = Self {
             ignored,
             refused: Problems::in_file(dir),
             ..self.clone()
         };
-        match gateway {
+        match gateway::again(&folder::gateway_file(dir)) {
             Ok(gateway) => new.restart = self.config.differing(&gateway),
             Err(problems) => new.refused.append(problems),
         }
@@ -209,12 +203,10 @@ impl Loaded {
 
 impl Config {
     /// The members that differ in a new `gateway.yaml` and take effect at a start only.
-    fn differing(&self, new: &Self) -> Vec<&'static str> {
-        let files = |config: &Self| {
-            let server = config.tls.as_ref().map(|tls| tls.files());
-            (server, config.connector_tls.as_ref().map(|tls| tls.files()))
-        };
-        let ((tls, connector_tls), (new_tls, new_connector_tls)) = (files(self), files(new));
+    fn differing(&self, again: &Again) -> Vec<&'static str> {
+        let tls = self.tls.as_ref().map(|tls| tls.files());
+        let connector_tls = self.connector_tls.as_ref().map(|tls| tls.files());
+        let new = &again.config;
         let members = [
             ("installation", self.installation != new.installation),
             ("listen", self.listen != new.listen),
@@ -223,8 +215,8 @@ impl Config {
                 "failed_authentications",
                 self.failed_authentications != new.failed_authentications,
             ),
-            ("tls", tls != new_tls),
-            ("connector_tls", connector_tls != new_connector_tls),
+            ("tls", tls != again.tls),
+            ("connector_tls", connector_tls != again.connector_tls),
             ("audit", self.audit != new.audit),
             ("tracing", self.tracing != new.tracing),
         ];

@@ -119,6 +119,31 @@ async fn a_connector_lets_nobody_in_but_its_gateway() {
 }
 
 #[tokio::test]
+async fn who_is_refused_again_and_again_does_not_fill_the_log() {
+    let ca = Ca::new("ours");
+    let idp = SmallIdp::start().await;
+    let files = Files::new(&connectors(&ca), &[&ca]);
+    let mut connector = connector(&idp, &files, GATEWAY_ID).await;
+    let other = Caller::new(Some(&ca.issue(&[Name::Uri("spiffe://test/x")])));
+    let nobody = Caller::new(None);
+    for caller in [&other, &nobody] {
+        for _ in 0..30 {
+            let refusal = caller.call(connector.address).await;
+            refusal.expect_err("nobody else is let in");
+        }
+    }
+    connector.process.terminate().await;
+    let ended = connector.process.ended(Duration::from_secs(15)).await;
+    assert!(ended.success());
+    let output = connector.process.output();
+    for text in ["certificate is refused", "shows no certificate"] {
+        let told = lines(&output, &["\"WARN\"", text]);
+        // At first 20, and one each 6 s.
+        assert!((20..30).contains(&told), "{text}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_says_nothing_to_a_connector_that_is_not_the_one() {
     let ca = Ca::new("ours");
     let mut impostors = Vec::new();

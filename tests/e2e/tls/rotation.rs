@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use dcr_tests::bridge::new_key;
 use dcr_tests::certificates::{Ca, Caller, Issued, Name};
 use dcr_tests::small_idp::SmallIdp;
 use dcr_tests::{Connector, Gateway, Http, Konnect, Process, Provider};
@@ -197,6 +198,22 @@ async fn a_bad_new_version_changes_nothing_and_is_told_once() {
     }
     let still = shown(&connector, &gateways(&ca)).await.unwrap();
     assert!(first == still, "another certificate is shown");
+    for (probes, part) in [(connector.probes, "tls"), (gateway.probes, "connector_tls")] {
+        let metrics = crate::start::metrics(probes).await;
+        let line = format!("dcr_config_reloads_total{{part=\"{part}\",outcome=\"refused\"}} 1");
+        assert!(metrics.lines().any(|l| l == line), "{metrics}");
+    }
+    // A provider that changes meanwhile is not to blame.
+    let mut changed = gateway.provider("a").clone();
+    changed.keys.push((new_key(), None));
+    gateway.put(&changed);
+    let before = gateway.process.output().len();
+    gateway.process.hangup().await;
+    let read = |line: &str| {
+        let all = ["configuration read", "\"outcome\":\"ok\"", "\"changed\":1"];
+        all.iter().all(|text| line.contains(text)).then_some(())
+    };
+    gateway.process.line_after(before, read).await;
     one_life(&gateway.konnect("b")).await;
 
     at_connector.show(&connectors(&ca));

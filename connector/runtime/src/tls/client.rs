@@ -32,16 +32,25 @@ impl ClientFiles {
     /// Reads the files; their mistakes and missing members go to `problems`. `section` is the name of this one.
     #[must_use]
     pub fn open(&self, section: &str, problems: &mut Problems) -> Option<Arc<ClientIdentity>> {
+        let files = self.files(section, problems)?;
+        Identity::open(files, Box::new(Client::new), problems)
+    }
+
+    /// The paths that are named, and nothing of what is there; missing members go to `problems`.
+    pub fn named(&self, section: &str, problems: &mut Problems) -> Option<Vec<PathBuf>> {
+        Some(self.files(section, problems)?.paths())
+    }
+
+    fn files(&self, section: &str, problems: &mut Problems) -> Option<Files> {
         let mut given = |name, file| given(section, name, file, problems);
         let certificate = given("certificate_file", self.certificate_file.as_ref());
         let private_key = given("private_key_file", self.private_key_file.as_ref());
         let ca = given("ca_file", self.ca_file.as_ref());
-        let files = Files {
+        Some(Files {
             certificate: certificate?,
             private_key: private_key?,
             ca: Some(ca?),
-        };
-        Identity::open(files, Box::new(Client::new), problems)
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use super::expiry::NotAfter;
 use super::files::{Content, Files};
 use crate::Shutdown;
 use crate::config::Problems;
+use crate::reloads::Reloads;
 use crate::watch::Watch;
 
 /// The certificate that a process shows, and what it asks of the other side. Read anew, it holds for the connections
@@ -63,28 +64,37 @@ impl<T: Send + Sync + 'static> Identity<T> {
     }
 
     /// Reloads whenever a file changes, until the process stops. A bad version is told in the log, and the last good
-    /// one stays. Blocks while it reads; must be called within a tokio runtime.
+    /// one stays; each is counted in `reloads` as a change of `part`, the name of this section of the configuration.
+    /// Blocks while it reads; must be called within a tokio runtime.
     ///
     /// # Errors
     /// When the system cannot deliver SIGHUP.
-    pub fn watch(self: &Arc<Self>, shutdown: &Shutdown) -> io::Result<()> {
+    pub fn watch(
+        self: &Arc<Self>,
+        part: &'static str,
+        reloads: &Reloads,
+        shutdown: &Shutdown,
+    ) -> io::Result<()> {
         let watch = Watch::new(self.files())?;
         // What changed between the first reading and the first look.
         self.reload_or_tell();
-        let identity = Arc::clone(self);
+        let (identity, reloads) = (Arc::clone(self), reloads.clone());
         watch.spawn(shutdown, move || {
-            identity.reload_or_tell();
+            reloads.count(part, identity.reload_or_tell());
             identity.files()
         });
         Ok(())
     }
 
-    fn reload_or_tell(&self) {
-        if let Err(problems) = self.reload() {
-            for problem in &problems {
-                tracing::error!("the certificate in use stays: {problem}");
-            }
+    /// The outcome.
+    fn reload_or_tell(&self) -> &'static str {
+        let Err(problems) = self.reload() else {
+            return "ok";
+        };
+        for problem in &problems {
+            tracing::error!("the certificate in use stays: {problem}");
         }
+        "refused"
     }
 
     /// When the certificate in use expires.

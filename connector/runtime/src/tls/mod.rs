@@ -20,11 +20,16 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
 
+use crate::rate::Rate;
+
 pub use client::{Client, ClientFiles, ClientIdentity};
 pub use expiry::register as register_expiry;
 pub use identity::Identity;
 pub use peer::{NotAnIdentity, PeerIdentity};
 pub use server::{MutualServerFiles, ServerFiles, ServerIdentity};
+
+/// How many warnings strangers can bring into the log; of more, each is told at the level `debug`.
+pub(crate) const TOLD: Rate = Rate::per_minute(10, 20);
 
 /// The one provider of cryptography.
 fn provider() -> Arc<CryptoProvider> {

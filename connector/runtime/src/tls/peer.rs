@@ -14,12 +14,26 @@ use rustls::{
     SignatureScheme,
 };
 
+use super::TOLD;
 use super::certificate::Certificate;
+use crate::rate::Gate;
 
 /// The URI SAN that the other side's certificate must have, as `spiffe://cluster.local/ns/dcr-okta/sa/dcr-connector`
 /// (RFC 5280, 4.2.1.6; SPIFFE X.509-SVID, 2).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerIdentity(Arc<str>);
+#[derive(Clone, Debug)]
+pub struct PeerIdentity {
+    uri: Arc<str>,
+    /// Refusals that the operator was told of.
+    told: Arc<Gate>,
+}
+
+impl PartialEq for PeerIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        self.uri == other.uri
+    }
+}
+
+impl Eq for PeerIdentity {}
 
 /// Why a text is no identity: the end of a sentence that begins with the member's name.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +52,10 @@ impl PeerIdentity {
         let named = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
         let rest = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic());
         if named && rest && text.len() <= 2048 {
-            Ok(Self(text.into()))
+            Ok(Self {
+                uri: text.into(),
+                told: Arc::default(),
+            })
         } else {
             Err(NotAnIdentity)
         }
@@ -47,19 +64,23 @@ impl PeerIdentity {
     /// Whether a certificate shows this identity and no other: exactly one URI SAN, the same byte for byte.
     fn is_shown_by(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
         match Certificate::parse(certificate) {
-            Ok(Certificate { uris, .. }) if *uris == [&*self.0] => Ok(()),
+            Ok(Certificate { uris, .. }) if *uris == [&*self.uri] => Ok(()),
             Ok(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
             Err(_) => Err(CertificateError::BadEncoding.into()),
         }
     }
 
-    /// Tells the operator of a certificate that was refused.
+    /// Tells the operator of a certificate that was refused, though not as often as the other side likes.
     fn told<T>(
         &self,
         certificate: &CertificateDer<'_>,
         judged: Result<T, Error>,
     ) -> Result<T, Error> {
         if let Err(error) = &judged {
+            if self.told.pass(&TOLD).is_err() {
+                tracing::debug!(expected = %self, %error, "the other side's certificate is refused");
+                return judged;
+            }
             let why = match error {
                 Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
                     "it shows another identity".to_owned()
@@ -81,7 +102,7 @@ impl PeerIdentity {
 
 impl Display for PeerIdentity {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.uri)
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::peer::{LONG, Peer, closed_port, listener, mute_peers, soon, start};
+use crate::peer::{LONG, PREFACE, Peer, SOON, closed_port, listener, mute_peers, soon, start};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -206,4 +206,44 @@ async fn http_1_is_not_spoken() {
     let mut peer = Peer::connect(server.address).await;
     peer.ask("GET", "/peer").await;
     peer.closed().await;
+}
+
+/// A HEADERS frame of stream 1 that ends it: `GET /peer`, as HPACK (RFC 7541) writes it without Huffman.
+fn get_peer() -> Vec<u8> {
+    let mut block = vec![0x82, 0x86, 0x04, 5];
+    block.extend(b"/peer");
+    block.extend([0x01, 4]);
+    block.extend(b"here");
+    let mut frame = vec![
+        0,
+        0,
+        u8::try_from(block.len()).unwrap(),
+        0x01,
+        0x05,
+        0,
+        0,
+        0,
+        1,
+    ];
+    frame.extend(block);
+    frame
+}
+
+#[tokio::test]
+async fn a_call_that_is_on_its_way_when_its_connection_is_replaced_is_answered() {
+    const GOAWAY: u8 = 0x07;
+    const HEADERS: u8 = 0x01;
+    let limits = Limits {
+        max_age: Some(Duration::from_millis(50)),
+        ping_timeout: SOON,
+        ..lax()
+    };
+    let server = Server::start(limits).await;
+    let mut peer = Peer::connect(server.address).await;
+    peer.send(PREFACE).await;
+    soon("GOAWAY", peer.frame(GOAWAY)).await;
+    // It is read by a peer that is far away, and knows nothing yet; the time is what this is about.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    peer.send(&get_peer()).await;
+    soon("an answer", peer.frame(HEADERS)).await;
 }

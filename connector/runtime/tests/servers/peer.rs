@@ -82,6 +82,20 @@ impl Peer {
         self.answer().await
     }
 
+    /// Waits for an HTTP/2 frame of this type; those before it are skipped.
+    pub(crate) async fn frame(&mut self, wanted: u8) {
+        loop {
+            let mut head = [0; 9];
+            self.0.read_exact(&mut head).await.unwrap();
+            let [a, b, c, kind, ..] = head;
+            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+            self.0.read_exact(&mut payload).await.unwrap();
+            if kind == wanted {
+                return;
+            }
+        }
+    }
+
     /// Waits until the server has closed the connection, whatever it says before.
     pub(crate) async fn closed(&mut self) {
         let mut bytes = [0; 4096];

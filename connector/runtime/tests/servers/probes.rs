@@ -29,7 +29,7 @@ async fn process(
             readiness,
             metrics,
         };
-        process::serve(probes, servers, LONG, &shutdown).await;
+        process::serve(probes, servers, || LONG, &shutdown).await;
     });
     (address, task)
 }

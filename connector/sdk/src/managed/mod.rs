@@ -110,6 +110,11 @@ impl<I: Idp> Managed<I> {
         pending::register(&self.shared().pending, registry);
     }
 
+    /// What the identity provider of today needs until a late commit shows.
+    pub(crate) fn settle_after(&self) -> Duration {
+        self.shared().idp.traits().settle_after
+    }
+
     fn shared(&self) -> Arc<Shared<I>> {
         self.current.load_full()
     }

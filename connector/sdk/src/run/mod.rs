@@ -168,7 +168,6 @@ async fn serve<I: Idp>(
     let probes = listen::bind("probe_listen", config.probe_listen)
         .await
         .map_err(text)?;
-    let settle_after = config.idp.traits().settle_after;
     let connector = Managed::protected(config.idp, config.imported, shutdown, protections);
     connector.remove_old_probes(&config.installation);
     let mut registry = Registry::default();
@@ -176,8 +175,11 @@ async fn serve<I: Idp>(
     connector.register(&mut registry);
     let ours = registry.sub_registry_with_prefix("dcr");
     tls::register_expiry(ours, config.identity.as_deref(), None);
+    let reloads = Reloads::new(ours);
     if let Some(identity) = &config.identity {
-        identity.watch(shutdown).map_err(|e| no_signal(&e))?;
+        identity
+            .watch("tls", &reloads, shutdown)
+            .map_err(|e| no_signal(&e))?;
     }
     let mut reload = Reload {
         file: file.to_owned(),
@@ -186,7 +188,7 @@ async fn serve<I: Idp>(
         home,
         fixed,
         connector: connector.clone(),
-        reloads: Reloads::new(ours),
+        reloads,
     };
     watch.spawn(shutdown, move || reload.again());
     let connector = Arc::new(connector);
@@ -197,6 +199,7 @@ async fn serve<I: Idp>(
         metrics: registry,
     };
     tracing::info!(connector = I::NAME, version = I::VERSION, "serving");
+    let current = Arc::clone(&connector);
     let calls = calls(
         connector,
         Some(metrics),
@@ -204,7 +207,8 @@ async fn serve<I: Idp>(
         config.identity,
         shutdown,
     );
-    process::serve(probes, calls, settle_after + UNDOING, shutdown).await;
+    let tasks = || current.settle_after() + UNDOING;
+    process::serve(probes, calls, tasks, shutdown).await;
     traces.end().await;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use dcr_runtime::reloads::Reloads;
+use dcr_runtime::reloads::{CONFIGURATION, Reloads};
 use dcr_runtime::telemetry::Tracing;
 use dcr_runtime::tls::MutualServerFiles;
 
@@ -113,7 +113,7 @@ impl<I: Idp> Reload<I> {
                 let fixed = Fixed::of(&mut config);
                 self.connector.replace(config.idp, config.imported);
                 self.files = files;
-                self.reloads.count("ok");
+                self.reloads.count(CONFIGURATION, "ok");
                 for member in self.fixed.differing(&fixed) {
                     tracing::warn!(
                         "`{member}` has changed, which takes a restart; the old one stays in force"
@@ -124,7 +124,7 @@ impl<I: Idp> Reload<I> {
             Err(problems) => {
                 // What it is made of may be known only in part.
                 self.files.extend(files);
-                self.reloads.count("refused");
+                self.reloads.count(CONFIGURATION, "refused");
                 for problem in &problems {
                     tracing::error!("the last good configuration stays in force: {problem}");
                 }
