@@ -36,8 +36,7 @@ type Body = BoxBody<Bytes, hyper::Error>;
 const CREATING: [&str; 3] = ["CreateClient", "RotateClientSecret", "AddClientSecret"];
 
 /// Whoever handed on the good answer of the two would have delivered what the other replica is about to undo.
-const HALF_KNOWN: &str =
-    "between gateway and connector: sent twice, to both replicas; one made it, one does not know and undoes it";
+const HALF_KNOWN: &str = "between gateway and connector: sent twice, to both replicas; one made it, one does not know and undoes it";
 
 /// What came of the requests that got through twice.
 #[derive(Debug, Clone, Copy, Default)]

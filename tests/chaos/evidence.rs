@@ -11,6 +11,7 @@ use crate::known::Known;
 use crate::line::Lost;
 use crate::made::Made;
 use crate::passed::{Passed, Rpc, Said};
+use crate::replica::Hole;
 use crate::story::{Ending, Sent};
 use crate::undoing::Undoing;
 use crate::world::{Drain, Kill, Who};
@@ -22,6 +23,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) kills: &'a [Kill],
     pub(crate) drains: &'a [Drain],
     pub(crate) passed: &'a [Passed],
+    pub(crate) holes: &'a [Hole],
     pub(crate) endings: &'a [Ending],
 }
 

@@ -165,18 +165,22 @@ async fn main() -> ExitCode {
     let line = Line::new(Arc::clone(&world.certificates));
     let endings = live(&arguments, seed, levels, &world, &line).await;
     let lived = began.elapsed();
+    let seconds = lived.as_secs_f64();
+    say(&format!("all is sent in {seconds:.0} s; settling\n"));
     let lost = line.lost().await;
     aftermath::settle(&world).await;
     let settled = began.elapsed();
 
     let journal = journal::read(&world.journal()).expect("the journal can be read");
     let (kills, drains, passed) = (world.kills(), world.drains(), world.passed());
+    let holes = world.holes();
     let evidence = Evidence {
         journal: &journal,
         lost: &lost,
         kills: &kills,
         drains: &drains,
         passed: &passed,
+        holes: &holes,
         endings: &endings,
     };
     let mut verdict = Verdict::of(&evidence);
@@ -213,9 +217,8 @@ async fn main() -> ExitCode {
         say(&format!("\n{what}: {detail}\n"));
     }
     say(&format!(
-        "\nseed {seed}: {} harms; {:.0} s of chaos, {:.0} s of settling\n",
+        "\nseed {seed}: {} harms; {seconds:.0} s of chaos, {:.0} s of settling\n",
         verdict.harm.len(),
-        lived.as_secs_f64(),
         settled.saturating_sub(lived).as_secs_f64()
     ));
     passes(arguments.off(), &verdict)

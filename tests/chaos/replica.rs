@@ -16,9 +16,17 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::certificates::Certificates;
+use crate::journal::now;
 
 pub(crate) type Sender = SendRequest<Full<Bytes>>;
 pub(crate) type Upstream = Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>, TokioExecutor>;
+
+/// When nothing got through (microseconds since 1970).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hole {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
 
 #[derive(Debug)]
 pub(crate) struct Replica {
@@ -42,10 +50,12 @@ impl Replica {
     }
 
     /// Lets nothing through for this time, on no connection, old or new: not even an end.
-    pub(crate) async fn black_hole(&self, time: Duration) {
+    pub(crate) async fn black_hole(&self, time: Duration) -> Hole {
+        let from = now();
         self.is_hole.send_replace(true);
         tokio::time::sleep(time).await;
         self.is_hole.send_replace(false);
+        Hole { from, to: now() }
     }
 
     /// Waits until something gets through.

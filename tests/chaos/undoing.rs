@@ -102,7 +102,7 @@ impl<'a> Undoing<'a> {
         let Some(first) = accepted.next() else {
             return if last == 0 && killed_by(answered + BLINK) {
                 Ok(Gateway::Answering)
-            } else if killed_by(answered.max(last) + TRY) {
+            } else if killed_by(self.tried_until(answered.max(last))) {
                 Ok(Gateway::Aborting)
             } else {
                 Err(format!("{who:?} lived and had no abort accepted"))
@@ -119,13 +119,22 @@ impl<'a> Undoing<'a> {
             .drains
             .iter()
             .any(|drain| drain.who == who && drain.from <= again);
-        if killed_by(again.max(last) + TRY) {
+        if killed_by(self.tried_until(again.max(last))) {
             Ok(Gateway::BeforeAskingAgain)
         } else if drained {
             Ok(Gateway::Drained)
         } else {
             Err(format!("{who:?} lived and did not ask again"))
         }
+    }
+
+    /// Until when a gateway may have tried in vain since then: what goes into a black hole is a try as well.
+    fn tried_until(&self, since: u64) -> u64 {
+        let holes = self.made.evidence.holes.iter();
+        holes.fold(since + TRY, |end, hole| {
+            let tried = (since..=end).contains(&hole.to) || hole.from <= end && end <= hole.to;
+            if tried { end.max(hole.to + TRY) } else { end }
+        })
     }
 
     /// The processes of connectors that had something to undo.

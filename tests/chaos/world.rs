@@ -28,7 +28,7 @@ use crate::journal::now;
 use crate::keys::Keys;
 use crate::names::Names;
 use crate::plan::{Levels, Story};
-use crate::replica::Replica;
+use crate::replica::{Hole, Replica};
 
 /// The provider with two replicas, and the one with one.
 pub(crate) const PROVIDERS: [&str; 2] = ["chaos", "alone"];
@@ -95,6 +95,7 @@ pub(crate) struct World {
     replicas: [Arc<Replica>; 2],
     balancers: Vec<Arc<Balancer>>,
     pub(crate) befell: Arc<Befell>,
+    holes: Mutex<Vec<Hole>>,
     kills: Mutex<Vec<Kill>>,
     drains: Mutex<Vec<Drain>>,
     printed: Mutex<Vec<(Who, String)>>,
@@ -175,6 +176,7 @@ impl World {
             replicas,
             balancers,
             befell,
+            holes: Mutex::default(),
             kills: Mutex::default(),
             drains: Mutex::default(),
             printed: Mutex::default(),

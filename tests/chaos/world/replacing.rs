@@ -113,7 +113,8 @@ impl World {
 
     /// Lets nothing through to or from a connector for this time.
     pub(crate) async fn black_hole(&self, connector: usize, time: Duration) {
-        self.replicas[connector].black_hole(time).await;
+        let hole = self.replicas[connector].black_hole(time).await;
+        lock(&self.holes).push(hole);
     }
 }
 

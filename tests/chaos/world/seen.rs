@@ -5,11 +5,17 @@ use dcr_tests::{Answer, Http};
 use super::{Drain, Kill, Who, World, lock};
 use crate::balancer::Resent;
 use crate::passed::Passed;
+use crate::replica::Hole;
 
 impl World {
     /// All kills so far.
     pub(crate) fn kills(&self) -> Vec<Kill> {
         lock(&self.kills).clone()
+    }
+
+    /// All black holes, the first to end before the others.
+    pub(crate) fn holes(&self) -> Vec<Hole> {
+        lock(&self.holes).clone()
     }
 
     /// All processes so far that were asked to end.
