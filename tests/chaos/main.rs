@@ -35,6 +35,7 @@ mod mishaps;
 mod names;
 mod passed;
 mod plan;
+mod ports;
 mod protections;
 mod replica;
 mod story;

@@ -4,7 +4,7 @@ mod replacing;
 mod seen;
 
 use std::ffi::{OsStr, OsString};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +28,7 @@ use crate::journal::now;
 use crate::keys::Keys;
 use crate::names::Names;
 use crate::plan::{Levels, Story};
+use crate::ports::Ports;
 use crate::replica::{Hole, Replica};
 
 /// The provider with two replicas, and the one with one.
@@ -103,6 +104,7 @@ pub(crate) struct World {
     metrics: Vec<(Who, SocketAddr)>,
     /// Every answer that Konnect heard and that may hold no secret.
     answers: Mutex<String>,
+    _ports: Ports,
     _servers: JoinSet<()>,
 }
 
@@ -110,6 +112,8 @@ impl World {
     /// Writes all configurations and starts everything.
     pub(crate) async fn start(options: Options, stories: impl Iterator<Item = Story>) -> Self {
         let folder = Folder::new();
+        let mut ports = Ports::lease();
+        let mut port = || ports.next();
         let (idp, gateways, connectors) = (port(), [port(), port()], [port(), port()]);
         let certificates = Arc::new(Certificates::new(folder.path()));
         let replicas = [0, 1].map(|number| Arc::new(Replica::new(number, connectors[number])));
@@ -182,6 +186,7 @@ impl World {
             printed: Mutex::default(),
             metrics,
             answers: Mutex::default(),
+            _ports: ports,
             _servers: servers,
         };
         for who in all {
@@ -324,16 +329,6 @@ impl World {
 
     fn keep(&self, who: Who, process: &Process) {
         lock(&self.printed).push((who, process.output()));
-    }
-}
-
-/// A port that no outgoing connection takes while its process is dead: below the range of those (32768 and more).
-fn port() -> SocketAddr {
-    loop {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, fastrand::u16(12_000..32_000)));
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
     }
 }
 
