@@ -548,6 +548,31 @@ async fn a_connector_whose_list_is_not_whole_accuses_nobody() {
 }
 
 #[tokio::test]
+async fn a_client_whose_secrets_cannot_be_listed_is_there() {
+    let mut world = World::start().await;
+    let _ = world.application("there");
+    let hostile = Hostile::start().await;
+    world.bridge.connector.address = hostile.address;
+    world.configure("one", &world.section(&world.proxy.url()));
+    let client = v1::ManagedClient {
+        client_id: "orphan".to_owned(),
+        provider_id: "one".to_owned(),
+        operation_id: "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
+        ..Default::default()
+    };
+    hostile.answers().list_managed_clients = Answer::Message(v1::ListManagedClientsResponse {
+        clients: vec![client],
+        complete: true,
+        ..Default::default()
+    });
+    let info = ErrorDetails::with_error_info("NOT_SUPPORTED", "dcr.connector.v1", []);
+    let cannot = Status::with_error_details(Code::Unimplemented, "no list", info);
+    hostile.answers().list_client_secrets = Answer::Status(cannot);
+    let (code, found) = world.found().await;
+    assert_eq!((code, ids(&found)), (3, vec![("orphan", "orphan")]));
+}
+
+#[tokio::test]
 async fn what_changes_between_two_looks_is_not_accused() {
     let world = World::start().await;
     let late = world.old_client("one", &json!({})).await;

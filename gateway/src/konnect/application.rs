@@ -14,7 +14,7 @@ use super::write;
 /// What Konnect's Verify sends as `portal_id`; no portal has it.
 const VERIFY: &str = "test portal_id";
 
-const MEMBERS: &[&str] = &[
+pub(super) const MEMBERS: &[&str] = &[
     "client_name",
     "redirect_uris",
     "grant_types",

@@ -10,7 +10,7 @@ use super::Oddities;
 use super::application::{origin, redirect_uris};
 use super::read::{Members, Text};
 
-const MEMBERS: &[&str] = &[
+pub(super) const MEMBERS: &[&str] = &[
     "event_type",
     "client_id",
     "application_id",

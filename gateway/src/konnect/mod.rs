@@ -16,6 +16,11 @@ pub(crate) use secret::{added, listed, rotated};
 
 use dcr_contract::model::Field;
 
+/// Whether a member of this name is in one of Konnect's bodies.
+pub(crate) fn is_member(name: &str) -> bool {
+    application::MEMBERS.contains(&name) || event::MEMBERS.contains(&name)
+}
+
 /// What a request held that nobody understands. None of it fails a call; all of it is counted.
 #[derive(Debug, Default)]
 pub(crate) struct Oddities {

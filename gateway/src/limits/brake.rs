@@ -3,14 +3,20 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::until;
+use super::{Loss, until};
 
 const MINUTES: usize = 60;
 const MINUTE: u64 = 60 * 1_000_000_000;
 
-/// Counts by the minute. What happened counts for an hour, up to a minute more.
+/// Counts losses by the minute. What happened counts for an hour, up to a minute more.
 #[derive(Debug, Default)]
-pub(super) struct LastHour(Mutex<Minutes>);
+pub(super) struct LastHour(Mutex<Lost>);
+
+#[derive(Debug, Default)]
+struct Lost {
+    deletes: Minutes,
+    rotations: Minutes,
+}
 
 #[derive(Debug)]
 struct Minutes {
@@ -28,27 +34,41 @@ impl Default for Minutes {
     }
 }
 
+impl Lost {
+    fn of(&mut self, loss: Loss) -> &mut Minutes {
+        match loss {
+            Loss::Delete => &mut self.deletes,
+            Loss::Rotation => &mut self.rotations,
+        }
+    }
+
+    fn sum(&self) -> u32 {
+        self.deletes.sum().saturating_add(self.rotations.sum())
+    }
+}
+
 impl LastHour {
-    /// Counts one, and tells how many there are with it.
+    /// Counts one, and tells how many losses of both kinds there are with it.
     ///
     /// # Errors
-    /// How long until the next is allowed, when there were `most` already; that one does not count.
-    pub(super) fn take(&self, most: Option<u32>, now: u64) -> Result<u32, Duration> {
-        let mut minutes = self.lock(now);
-        let before = minutes.sum();
-        if most.is_some_and(|most| before >= most) {
+    /// How long until the next is allowed, when there were `most` of its kind already; that one does not count.
+    pub(super) fn take(&self, loss: Loss, most: Option<u32>, now: u64) -> Result<u32, Duration> {
+        let mut hour = self.lock(now);
+        let minutes = hour.of(loss);
+        if most.is_some_and(|most| minutes.sum() >= most) {
             return Err(until(minutes.oldest_ends(), now));
         }
         let latest = minutes.latest;
         if let Some(count) = minutes.of(latest) {
             *count = count.saturating_add(1);
         }
-        Ok(before.saturating_add(1))
+        Ok(hour.sum())
     }
 
     /// Takes back one that was counted then.
-    pub(super) fn give_back(&self, then: u64) {
-        let mut minutes = self.lock(then);
+    pub(super) fn give_back(&self, loss: Loss, then: u64) {
+        let mut hour = self.lock(then);
+        let minutes = hour.of(loss);
         let minute = then / MINUTE;
         // Not if it counts no longer.
         if minute + MINUTES as u64 >= minutes.latest
@@ -59,14 +79,20 @@ impl LastHour {
     }
 
     /// How many there were.
-    pub(super) fn count(&self, now: u64) -> u32 {
+    pub(super) fn count(&self, loss: Loss, now: u64) -> u32 {
+        self.lock(now).of(loss).sum()
+    }
+
+    /// How many of both kinds there were.
+    pub(super) fn both(&self, now: u64) -> u32 {
         self.lock(now).sum()
     }
 
-    fn lock(&self, now: u64) -> MutexGuard<'_, Minutes> {
-        let mut minutes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        minutes.forget(now / MINUTE);
-        minutes
+    fn lock(&self, now: u64) -> MutexGuard<'_, Lost> {
+        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.deletes.forget(now / MINUTE);
+        lost.rotations.forget(now / MINUTE);
+        lost
     }
 }
 
@@ -117,7 +143,7 @@ mod tests {
     fn what_happened_counts_for_an_hour() {
         let hour = LastHour::default();
         for minute in [0, 1, 1, 30] {
-            hour.take(None, minute * MINUTE + 5).unwrap();
+            hour.take(Loss::Delete, None, minute * MINUTE + 5).unwrap();
         }
         for (now, count) in [
             (30 * MINUTE + 5, 4),
@@ -127,37 +153,47 @@ mod tests {
             (HOUR + 30 * MINUTE + 5, 1),
             (HOUR + 31 * MINUTE, 0),
         ] {
-            assert_eq!(hour.count(now), count, "{now}");
+            assert_eq!(hour.count(Loss::Delete, now), count, "{now}");
         }
-        hour.take(None, 2 * HOUR).unwrap();
-        assert_eq!(hour.count(100 * HOUR), 0);
+        hour.take(Loss::Delete, None, 2 * HOUR).unwrap();
+        assert_eq!(hour.count(Loss::Delete, 100 * HOUR), 0);
     }
 
     #[test]
     fn a_brake_holds_until_the_oldest_is_an_hour_ago() {
         let hour = LastHour::default();
-        hour.take(Some(2), 0).unwrap();
-        hour.take(Some(2), 30 * MINUTE).unwrap();
-        let wait = hour.take(Some(2), 40 * MINUTE).unwrap_err();
+        hour.take(Loss::Delete, Some(2), 0).unwrap();
+        hour.take(Loss::Delete, Some(2), 30 * MINUTE).unwrap();
+        let wait = hour.take(Loss::Delete, Some(2), 40 * MINUTE).unwrap_err();
         assert_eq!(wait, Duration::from_secs(21 * 60));
         let then = 61 * MINUTE;
-        assert!(hour.take(Some(2), then - 1).is_err());
-        assert!(hour.take(Some(2), then).is_ok());
-        assert!(hour.take(Some(2), then).is_err());
+        assert!(hour.take(Loss::Delete, Some(2), then - 1).is_err());
+        assert!(hour.take(Loss::Delete, Some(2), then).is_ok());
+        assert!(hour.take(Loss::Delete, Some(2), then).is_err());
         // What was refused does not count.
-        assert_eq!(hour.count(then), 2);
+        assert_eq!(hour.count(Loss::Delete, then), 2);
     }
 
     #[test]
     fn what_did_not_happen_is_given_back() {
         let hour = LastHour::default();
-        hour.take(Some(1), 5).unwrap();
-        hour.give_back(5);
-        assert_eq!(hour.count(5), 0);
-        hour.take(Some(1), 5).unwrap();
+        hour.take(Loss::Delete, Some(1), 5).unwrap();
+        hour.give_back(Loss::Delete, 5);
+        assert_eq!(hour.count(Loss::Delete, 5), 0);
+        hour.take(Loss::Delete, Some(1), 5).unwrap();
         // Too late: the place is another minute's by now.
-        hour.take(None, HOUR + MINUTE).unwrap();
-        hour.give_back(5);
-        assert_eq!(hour.count(HOUR + MINUTE), 1);
+        hour.take(Loss::Delete, None, HOUR + MINUTE).unwrap();
+        hour.give_back(Loss::Delete, 5);
+        assert_eq!(hour.count(Loss::Delete, HOUR + MINUTE), 1);
+    }
+
+    #[test]
+    fn each_kind_has_its_brake_and_both_are_told() {
+        let hour = LastHour::default();
+        assert_eq!(hour.take(Loss::Delete, Some(1), 0), Ok(1));
+        assert_eq!(hour.take(Loss::Rotation, Some(1), 0), Ok(2));
+        assert!(hour.take(Loss::Rotation, Some(1), 0).is_err());
+        hour.give_back(Loss::Delete, 0);
+        assert_eq!((hour.count(Loss::Rotation, 0), hour.both(0)), (1, 1));
     }
 }

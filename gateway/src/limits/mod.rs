@@ -71,26 +71,14 @@ fn now() -> u64 {
 /// What has been counted for one provider.
 #[derive(Debug, Default)]
 struct Counts {
-    deletes: LastHour,
-    rotations: LastHour,
+    lost: LastHour,
     /// As configured last, for the metric.
     alarm_per_hour: AtomicU32,
 }
 
 impl Counts {
-    fn of(&self, loss: Loss) -> &LastHour {
-        match loss {
-            Loss::Delete => &self.deletes,
-            Loss::Rotation => &self.rotations,
-        }
-    }
-
     fn is_alarming(&self, now: u64) -> bool {
-        let losses = self
-            .deletes
-            .count(now)
-            .saturating_add(self.rotations.count(now));
-        losses > self.alarm_per_hour.load(Ordering::Relaxed)
+        self.lost.both(now) > self.alarm_per_hour.load(Ordering::Relaxed)
     }
 }
 
@@ -117,16 +105,13 @@ impl Limiter {
     /// # Errors
     /// When the operator has set a brake, and there were as many within the hour.
     pub(crate) fn count(&self, loss: Loss) -> Result<Counted<'_>, Refusal> {
-        let (most, other) = match loss {
-            Loss::Delete => (self.limits.deletes_per_hour, Loss::Rotation),
-            Loss::Rotation => (self.limits.rotations_per_hour, Loss::Delete),
+        let most = match loss {
+            Loss::Delete => self.limits.deletes_per_hour,
+            Loss::Rotation => self.limits.rotations_per_hour,
         };
         let now = now();
-        // Read first: of two calls at once that count one of each, one sees the other's, and the alarm is told.
-        let others = self.counts.of(other).count(now);
-        let counted = self.counts.of(loss).take(most, now);
-        let counted = counted.map_err(|after| Refusal::Braked { loss, after })?;
-        let losses = counted.saturating_add(others);
+        let counted = self.counts.lost.take(loss, most, now);
+        let losses = counted.map_err(|after| Refusal::Braked { loss, after })?;
         let alarm = self.counts.alarm_per_hour.load(Ordering::Relaxed);
         if losses.checked_sub(1) == Some(alarm) {
             tracing::warn!(
@@ -186,7 +171,7 @@ impl Counted<'_> {
             Err(fault) => fault.done() != Outcome::NotApplied,
         };
         if !happened {
-            self.counts.of(self.loss).give_back(self.at);
+            self.counts.lost.give_back(self.loss, self.at);
         }
         result
     }
@@ -243,12 +228,12 @@ impl Collector for Limiters {
         gauge(
             "dcr_deletes_last_hour",
             "Clients deleted within the last hour, or whose deletion has an unknown outcome",
-            &|counts| counts.deletes.count(now),
+            &|counts| counts.lost.count(Loss::Delete, now),
         )?;
         gauge(
             "dcr_rotations_last_hour",
             "Secrets replaced or removed within the last hour, or with an unknown outcome",
-            &|counts| counts.rotations.count(now),
+            &|counts| counts.lost.count(Loss::Rotation, now),
         )?;
         gauge(
             "dcr_deletes_and_rotations_alarm",

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::Unclear;
 use crate::config::{Konnect, KonnectApi};
@@ -82,7 +83,8 @@ impl Management {
     pub(super) fn new(token: &SecretString) -> Result<Self, String> {
         // One provider for the whole process; the second and later calls find it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()));
+        let bearer = Zeroizing::new(format!("Bearer {}", token.expose_secret()));
+        let bearer = HeaderValue::from_str(&bearer);
         let mut bearer = bearer.map_err(|_| {
             "the token file holds more than a token: it must be one line of printable characters"
         })?;

@@ -223,11 +223,13 @@ enum Look {
     Gone,
 }
 
-/// Whether a client is there: whoever has secrets, even none, is.
+/// Whether a client is there: whoever has secrets, even none, is; and so is one whose secrets cannot be listed, for of
+/// a client that is not there, or not admitted, a connector says that.
 async fn look(connector: &Remote, caller: &Caller, id: &ClientId) -> Result<Look, Unclear> {
     let gone = |fault: &Fault| *fault.kind() == FaultKind::NotFound;
     match connector.list_client_secrets(&call(caller), id).await {
         Ok(_) => Ok(Look::There),
+        Err(fault) if *fault.kind() == FaultKind::Unsupported => Ok(Look::There),
         Err(fault) if gone(&fault) && fault.why() == Reason::ClientNotAdmitted => {
             Ok(Look::NotAdmitted)
         }
