@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::peer::{LONG, Peer, listener, soon, start};
@@ -166,4 +167,24 @@ async fn an_address_in_use_is_told_with_what_to_do() {
         refused.ends_with("stop the process that has it, or choose another port"),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn how_long_tasks_may_take_is_asked_at_the_end() {
+    let shutdown = Shutdown::new();
+    let (listener, _) = listener().await;
+    let probes = Probes {
+        listener,
+        readiness: Readiness::new(&shutdown),
+        metrics: Registry::default(),
+    };
+    shutdown.tracker().spawn(std::future::pending::<()>());
+    // A configuration that is read while the servers serve.
+    let limit = Arc::new(Mutex::new(LONG));
+    let servers = {
+        let limit = Arc::clone(&limit);
+        async move { *limit.lock().unwrap() = SHORT }
+    };
+    let ended = process::serve(probes, servers, || *limit.lock().unwrap(), &shutdown);
+    soon("the end", ended).await;
 }
