@@ -43,8 +43,10 @@ const HALF_KNOWN: &str = "between gateway and connector: sent twice, to both rep
 pub(crate) struct Resent {
     /// How many there were.
     pub(crate) count: usize,
-    /// How many of them succeeded twice.
+    /// How many of them succeeded twice at one replica.
     pub(crate) succeeded_twice: usize,
+    /// How many succeeded at both: the IdP refuses the second while it has the first, which was gone by then.
+    pub(crate) done_by_both: usize,
     /// How often one of the two was refused with ALREADY_EXISTS.
     pub(crate) conflicts: usize,
 }
@@ -221,7 +223,7 @@ impl Balancer {
                 let (one, two) = tokio::join!(ask(sender, by), later);
                 let (one, two) = (one?, two?);
                 if CREATING.contains(&rpc) {
-                    self.count(&[&one.1, &two.1]);
+                    self.count(&[&one.1, &two.1], its_number == by);
                     if Whole::is_half_known(&one.1, &two.1) {
                         self.befell.add(HALF_KNOWN.to_owned());
                     }
@@ -265,12 +267,14 @@ impl Balancer {
         hop
     }
 
-    fn count(&self, answers: &[&Whole]) {
+    fn count(&self, answers: &[&Whole], by_one: bool) {
         let statuses: Vec<_> = answers.iter().map(|answer| answer.grpc_status()).collect();
         let how_many = |status: &str| statuses.iter().filter(|s| s.as_str() == status).count();
         let mut resent = self.resent.lock().unwrap_or_else(PoisonError::into_inner);
         resent.count += 1;
-        resent.succeeded_twice += usize::from(how_many("0") == 2);
+        let twice = how_many("0") == 2;
+        resent.succeeded_twice += usize::from(twice && by_one);
+        resent.done_by_both += usize::from(twice && !by_one);
         resent.conflicts += how_many("6");
     }
 }

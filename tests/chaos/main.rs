@@ -192,6 +192,7 @@ async fn main() -> ExitCode {
     for resent in world.resent() {
         verdict.add("requests sent twice to a connector", resent.count);
         verdict.add("  refused as repeated", resent.conflicts);
+        verdict.add("  done by both replicas", resent.done_by_both);
         if resent.succeeded_twice > 0 {
             let many = format!("{} times", resent.succeeded_twice);
             verdict.harm(TWICE, &many);
