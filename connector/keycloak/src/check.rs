@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use crate::api::Api;
 use crate::config::Grant;
-use crate::{grants, map};
+use crate::grants;
+use crate::map::secrets;
 
 /// How far the clocks may be apart.
 const SKEW_SECONDS: i64 = 30;
@@ -176,7 +177,7 @@ async fn credential(
 async fn expiry(api: &Api, own_client_id: &str, deadline: Deadline) -> Option<Finding> {
     const CODE: &str = "CREDENTIAL_EXPIRES";
     let end = match api.find(deadline, own_client_id).await {
-        Ok(client) => map::expiry(&client?)?,
+        Ok(client) => secrets::expiry(&client?)?,
         Err(fault) => return Some(failed("CREDENTIAL_UNREADABLE", &fault)),
     };
     let severity = if end.duration_since(Timestamp::now()) < SOON {

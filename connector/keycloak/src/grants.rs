@@ -7,7 +7,7 @@ use dcr_connector::model::Deadline;
 
 use crate::api::{Api, Assigned, Client, Holder, Named};
 use crate::config::{Grant, Role};
-use crate::map::{self, Before};
+use crate::map::scopes::{self, Before};
 
 /// A change of what a client is granted, with everything that it names known to be there.
 pub(crate) struct Change {
@@ -40,7 +40,7 @@ impl Change {
         needed: &BTreeSet<Grant>,
         absent: Absent,
     ) -> Result<Self, Fault> {
-        let moves = map::moves(client, &Before::of(client), touched, needed);
+        let moves = scopes::moves(client, &Before::of(client), touched, needed);
         let scopes = if moves.is_empty() {
             Vec::new()
         } else {

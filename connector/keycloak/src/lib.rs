@@ -30,7 +30,8 @@ use crate::api::{Api, Assigned};
 use crate::config::{Grant, MissingScopes};
 use crate::grants::{Absent, Change};
 use crate::list::Place;
-use crate::map::Before;
+use crate::map::scopes::Before;
+use crate::map::{scopes, secrets};
 
 /// One Keycloak realm, as a connector speaks to it.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Keycloak {
         client: &NewClient,
         new: &mut api::NewClient<'_>,
     ) -> Result<(), Fault> {
-        let requested = map::requested(client);
+        let requested = scopes::requested(client);
         if requested.is_empty() {
             return Ok(());
         }
@@ -59,7 +60,7 @@ impl Keycloak {
             self.api.realm_scopes(deadline, Assigned::Default),
             self.api.realm_scopes(deadline, Assigned::Optional),
         )?;
-        let missing = map::missing(client, &realm);
+        let missing = scopes::missing(client, &realm);
         if !missing.is_empty() {
             match self.missing_scopes {
                 MissingScopes::Refuse => return Err(Fault::invalid(missing)),
@@ -72,7 +73,7 @@ impl Keycloak {
                 }
             }
         }
-        let (defaults, optionals) = map::assigned(&requested, defaults, optionals);
+        let (defaults, optionals) = scopes::assigned(&requested, defaults, optionals);
         new.default_client_scopes = Some(defaults);
         new.optional_client_scopes = Some(optionals);
         Ok(())
@@ -85,7 +86,7 @@ impl Keycloak {
         client: &Handle,
         members: serde_json::Map<String, serde_json::Value>,
     ) -> Result<(), Fault> {
-        map::may_be_updated(client, Timestamp::now())?;
+        secrets::may_be_updated(client, Timestamp::now())?;
         self.api.update(deadline, client, members).await
     }
 
@@ -99,7 +100,7 @@ impl Keycloak {
     ) -> Result<api::Client, Fault> {
         let made = self.api.read(deadline, id).await?;
         let lists = [&made.default_client_scopes, &made.optional_client_scopes];
-        let dropped = map::requested(client).into_iter().find(|scope| {
+        let dropped = scopes::requested(client).into_iter().find(|scope| {
             lists
                 .iter()
                 .all(|list| list.iter().all(|known| known != scope))
@@ -188,7 +189,7 @@ impl Idp for Keycloak {
         let made = self.read_back(deadline, &id, client).await;
         let secret = made.and_then(|made| {
             let none = || Fault::internal("a new client has no secret");
-            let expires_at = map::expiry(&made);
+            let expires_at = secrets::expiry(&made);
             Ok((made.client_id, made.secret.ok_or_else(none)?, expires_at))
         });
         match secret {
@@ -263,7 +264,7 @@ impl Idp for Keycloak {
         _deadline: Deadline,
         client: &Owned<Handle>,
     ) -> Result<Vec<SecretMetadata>, Fault> {
-        Ok(map::secrets(client.handle(), Timestamp::now()))
+        Ok(secrets::secrets(client.handle(), Timestamp::now()))
     }
 
     fn maps(&self, registration: &Registration) -> bool {
