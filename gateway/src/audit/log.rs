@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::chain::Chain;
 use super::end::End;
-use super::{Entry, Sink, Unwritten};
+use super::entry::Entry;
+use super::{Sink, Unwritten};
 
 /// Calls that wait for the writer; more wait before it.
 const QUEUE: usize = 1024;

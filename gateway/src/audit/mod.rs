@@ -6,30 +6,28 @@
 
 mod chain;
 mod end;
+mod entry;
 mod log;
 mod verify;
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::response::Response;
-use dcr_contract::model::{ClientId, OperationId, Origin, Reference, SecretId};
-use dcr_runtime::telemetry::{TraceId, trace_id};
+use dcr_contract::model::{OperationId, Reference};
+use dcr_runtime::telemetry::trace_id;
 use prometheus_client::registry::Registry;
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
 pub(crate) use self::chain::Hash;
+use self::entry::Entry;
 use self::log::{Request, Writer};
 pub(crate) use self::verify::verify;
-use crate::keys::KeyId;
 use crate::metrics::ProviderLabel;
 use crate::record::Record;
 use crate::reply::Refusal;
@@ -223,100 +221,6 @@ impl Drop for Pending {
             self.audit.note(Entry::new(&record, "unfinished", None));
         }
     }
-}
-
-/// What a line tells of a call.
-#[derive(Debug, Serialize)]
-pub(super) struct Entry {
-    event: &'static str,
-    #[serde(serialize_with = "label", skip_serializing_if = "Option::is_none")]
-    provider: Option<ProviderLabel>,
-    #[serde(serialize_with = "text", skip_serializing_if = "Option::is_none")]
-    key: Option<KeyId>,
-    operation: &'static str,
-    #[serde(serialize_with = "text", skip_serializing_if = "Option::is_none")]
-    operation_id: Option<OperationId>,
-    #[serde(serialize_with = "text", skip_serializing_if = "Option::is_none")]
-    client_id: Option<ClientId>,
-    #[serde(serialize_with = "text", skip_serializing_if = "Option::is_none")]
-    secret_id: Option<SecretId>,
-    #[serde(flatten, serialize_with = "ids")]
-    origin: Option<Origin>,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<&'static str>,
-    #[serde(serialize_with = "shown")]
-    reference: Reference,
-    /// Where traces are sent and this one is.
-    #[serde(serialize_with = "text", skip_serializing_if = "Option::is_none")]
-    trace_id: Option<TraceId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<IpAddr>,
-}
-
-impl Entry {
-    fn new(record: &Record, outcome: &'static str, fault: Option<&'static str>) -> Self {
-        Self {
-            event: "call",
-            provider: record.provider.get().cloned(),
-            key: record.key.get().copied(),
-            operation: record.operation.get().map_or("", |o| o.name()),
-            operation_id: record.operation_id.get().copied(),
-            client_id: record.client_id.get().cloned(),
-            secret_id: record.secret_id.get().cloned(),
-            origin: record.origin.get().cloned(),
-            outcome,
-            fault,
-            reference: record.reference.clone(),
-            trace_id: record.trace_id,
-            peer: record.peer,
-        }
-    }
-}
-
-#[expect(clippy::ref_option, reason = "serde hands over what it has")]
-fn label<S: Serializer>(label: &Option<ProviderLabel>, serializer: S) -> Result<S::Ok, S::Error> {
-    label
-        .as_ref()
-        .map(ProviderLabel::as_str)
-        .serialize(serializer)
-}
-
-fn shown<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-#[expect(clippy::ref_option, reason = "serde hands over what it has")]
-fn text<T: fmt::Display, S: Serializer>(
-    value: &Option<T>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => serializer.collect_str(value),
-        None => serializer.serialize_none(),
-    }
-}
-
-/// Konnect's ids, where the call told them.
-#[expect(clippy::ref_option, reason = "serde hands over what it has")]
-fn ids<S: Serializer>(origin: &Option<Origin>, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(None)?;
-    if let Some(origin) = origin {
-        let ids = [
-            ("organization_id", &origin.organization_id),
-            ("portal_id", &origin.portal_id),
-            ("developer_id", &origin.developer_id),
-            ("application_id", &origin.application_id),
-            ("auth_strategy_id", &origin.auth_strategy_id),
-            ("dcr_provider_id", &origin.dcr_provider_id),
-        ];
-        for (name, id) in ids {
-            if let Some(id) = id {
-                map.serialize_entry(name, id.as_str())?;
-            }
-        }
-    }
-    map.end()
 }
 
 #[cfg(test)]
