@@ -10,7 +10,7 @@ use crate::verdict::Verdict;
 const REGISTRATION: &str = "dcr_registration:api:";
 /// Of so many pairs, one in so many must have gone through two replicas, and one of all at the very same time.
 const FEW: usize = 20;
-const ONE_IN: usize = 8;
+const ONE_IN: usize = 16;
 
 /// What is wrong with a client's grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::mishaps::{TokenMishap, draw_of_token};
 use crate::requests::{Result, is_of_type};
 
 /// How long an access token lives (seconds): short, so that many are asked for.
-const LIFE: u32 = 10;
+const LIFE: u32 = 4;
 
 impl Idp {
     /// Gives a token, or makes a mishap of it when a connector asks.
