@@ -7,7 +7,7 @@ use crate::world::{Kill, Who};
 
 /// All times are microseconds. What a machine with other work may take for what is done at once.
 const SOON: u64 = 3_000_000;
-/// When a connector looks again, and a gateway asks again.
+/// When a connector looks again.
 const SETTLE_AFTER: u64 = 30_000_000;
 /// How long a connector waits for the answer to a change, from the operation's beginning.
 const PATIENCE: u64 = 39_000_000;
