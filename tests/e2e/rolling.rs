@@ -15,8 +15,8 @@ use crate::start::{GATEWAY, connector_of};
 const BETWEEN: Duration = Duration::from_millis(10);
 /// Calls that a step waits for, so that there are some before, during and after it.
 const SOME: usize = 50;
-/// Less than the 500 ms that a gateway which stops waits for one more request on a connection.
-const A_LITTLE: Duration = Duration::from_millis(250);
+/// Less than the 5 s that a gateway which stops waits for one more request on a connection.
+const A_LITTLE: Duration = Duration::from_secs(3);
 /// The gateway's drain is 10 s for calls; a connector's may last until what has to be undone has settled.
 const IN_TIME: Duration = Duration::from_secs(15);
 

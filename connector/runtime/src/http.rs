@@ -38,6 +38,9 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// For the answer to a ping, else the connection is closed. Default 10 s.
     pub ping_timeout: Duration,
+    /// How long an idle HTTP/1.1 connection may bring one more request once the process stops, whose answer tells that it
+    /// is the last: whoever asks more often than that meets no closing socket. Default 5 s.
+    pub last_request: Duration,
     /// For the requests in flight once the process stops; then their connections are cut. Default 10 s.
     pub drain: Duration,
 }
@@ -55,6 +58,7 @@ impl Default for Limits {
             streams: 100,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(10),
+            last_request: Duration::from_secs(5),
             drain: Duration::from_secs(10),
         }
     }

@@ -108,6 +108,7 @@ pub async fn serve(
     let limits = Limits {
         connections: 64,
         headless_per_peer: 16,
+        last_request: Duration::from_millis(500),
         drain: Duration::from_secs(1),
         ..Limits::default()
     };

@@ -134,12 +134,13 @@ impl Shared {
             () = self.stopping.cancelled() => LINGER,
         };
         // HTTP/1 can tell only in an answer that it is the last. To close now would cut a request that is on its way:
-        // whoever asks within a moment is answered and told, and whoever does not is idle.
+        // whoever asks in time is answered and told, and whoever does not is idle.
         if self.stopping.is_cancelled() && watched.borrow().is_http1 {
+            let time = limits.last_request;
             tokio::select! {
                 biased;
                 ended = &mut connection => return log_end(peer, ended),
-                () = quiet(&mut watched, Instant::now() + LINGER, LINGER) => {}
+                () = quiet(&mut watched, Instant::now() + time, time) => {}
                 () = self.cut.cancelled() => return,
             }
         }

@@ -20,6 +20,7 @@ fn lax() -> Limits {
     Limits {
         header_read: LONG,
         idle: LONG,
+        last_request: Duration::from_millis(500),
         drain: LONG,
         ping_interval: LONG,
         ping_timeout: LONG,
