@@ -191,6 +191,28 @@ async fn a_create_that_is_aborted_while_it_runs_undoes_itself() {
     bridge.nothing_left().await;
 }
 
+#[tokio::test]
+async fn a_create_that_ends_after_its_abort_was_settled_looks_at_what_is_there() {
+    let bridge = bridge().await;
+    let replica = bridge.replica().await;
+    let (one, two) = (remote(bridge.connector.address), remote(replica.address));
+    let operation = OperationId::generate();
+    let (held, gate) = Mishap::held();
+    bridge.proxy.spoil(Method::POST, CLIENTS, held);
+    let meanwhile = async {
+        bridge.proxy.held(1).await;
+        let done = abort(&one, operation, AbortTarget::Create).await;
+        assert_eq!(done, Abort::Undone);
+        // A line that sends again has brought the request to another replica, whose commit comes late.
+        let late = create(&two, operation).await;
+        assert!(late.is_ok());
+        gate.open();
+    };
+    let (created, ()) = tokio::join!(create(&one, operation), meanwhile);
+    assert_eq!(refused(created).0, Reason::OperationAborted);
+    bridge.nothing_left().await;
+}
+
 /// A client that Konnect made, and the operation that made it.
 async fn delivered(bridge: &Bridge) -> (String, String, OperationId) {
     let client = bridge

@@ -257,8 +257,9 @@ impl<I: Idp> Shared<I> {
                 return;
             }
             let known = self.history.of(&undo.caller, undo.operation);
-            if matches!(known, Some(Known::Settled(_))) {
-                // Another undo of it was faster.
+            // Another undo of it was faster. Whoever has just made something looks nevertheless: where the request came
+            // to two replicas, the other undo has removed what the other one made.
+            if !pause.is_zero() && matches!(known, Some(Known::Settled(_))) {
                 return;
             }
             if self.until_known(undo).await != Some(Tried::Nothing) {
