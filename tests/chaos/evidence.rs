@@ -61,7 +61,9 @@ impl Evidence<'_> {
             .iter()
             .find(|ending| ending.name == name)
             .and_then(|ending| ending.sent.iter().find(|sent| sent.what == "create"));
-        let made = self.of(id).find(|line| is_commit(line, Call::Create));
+        // The one that is there: what was made may have been undone, and made once more.
+        let made = self.of(id).filter(|line| is_commit(line, Call::Create));
+        let made = made.last();
         let window = match (operation, create, made) {
             (Some(operation), Some(sent), Some(made)) => {
                 self.undoing(operation, id, made, sent).window()

@@ -5,7 +5,9 @@
 //! that accepted an abort until it has looked again. What was made may be left behind only when every one of them was
 //! killed while it still had to do something.
 
+use crate::evidence::is_commit;
 use crate::holder::Holder;
+use crate::journal::Call;
 use crate::made::Made;
 use crate::passed::{Passed, Rpc, Said};
 use crate::plan::KonnectHop;
@@ -46,6 +48,12 @@ enum Gateway {
 impl<'a> Undoing<'a> {
     /// The open window, or why there is none.
     pub(crate) fn window(&self) -> Result<&'static str, String> {
+        if self.was_undone() {
+            let by = self.asked().map(|asked| asked.by).collect::<Vec<_>>();
+            return Err(format!(
+                "it was undone, and made once more; asked were {by:?}"
+            ));
+        }
         for abort in self.aborts() {
             if let Some((_, Said::Settled(said))) = abort.answer {
                 return Err(format!("connector-{} had said {said}", abort.by));
@@ -175,6 +183,13 @@ impl<'a> Undoing<'a> {
         }
         holders.retain(|holder| holder.own || holder.accepted.is_some());
         holders
+    }
+
+    /// Whether it was made before, and undone: what the network sends to two replicas is known to neither of the other.
+    fn was_undone(&self) -> bool {
+        let mut lines = self.made.evidence.of(self.made.client_id);
+        let is_client = self.made.is_client();
+        is_client && lines.any(|line| is_commit(line, Call::Delete) && line.at < self.made.line.at)
     }
 
     /// The calls that asked connectors for it.
