@@ -4,6 +4,7 @@
 //! mutation runs as a task of its own, see `operations`. What the IdP answers is checked here before it is
 //! delivered; what Konnect could not keep is undone.
 
+mod abort;
 mod calls;
 mod clean_up;
 mod history;
@@ -12,6 +13,7 @@ mod operations;
 mod ownership;
 mod pending;
 mod protections;
+mod settle;
 mod shared;
 #[cfg(test)]
 mod tests;
