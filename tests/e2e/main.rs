@@ -25,6 +25,7 @@ mod hostile_ids;
 mod hostile_statuses;
 mod keys;
 mod limits;
+mod log;
 mod matrix;
 mod operations;
 mod orphans;
