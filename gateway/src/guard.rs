@@ -5,6 +5,7 @@
 //! connector to abort the operation until the connector has accepted that. From then on the connector sees to it; in case
 //! it does not live to the end of it, whoever is there afterwards is asked once more.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use dcr_contract::{Connector, Fault, FaultKind, Outcome, Reason, Remote};
 use dcr_runtime::Shutdown;
 use dcr_runtime::telemetry::Cause;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -96,21 +97,45 @@ impl Guard {
         self.0 = None;
     }
 
-    /// Makes the answer, and watches until the connection has taken its body.
-    pub(crate) fn hand_over(self, status: StatusCode, json: Vec<u8>) -> Response {
+    /// Makes the answer to a request of this version, and watches until the connection has taken its body.
+    pub(crate) fn hand_over(self, status: StatusCode, json: Vec<u8>, version: Version) -> Response {
         let length = HeaderValue::from(json.len());
-        let mut guard = self;
-        let body = Full::new(Bytes::from(json)).map_frame(move |frame| {
-            guard.relax();
-            frame
-        });
-        let mut response = Response::new(Body::new(body));
+        let json = Bytes::from(json);
+        let body = if version == Version::HTTP_2 {
+            self.within_the_window(json)
+        } else {
+            self.until_asked_for(json)
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // The body does not tell its length any more, and chunks would be a needless surprise.
         headers.insert(CONTENT_LENGTH, length);
         response
+    }
+
+    /// A body for HTTP/1, where hyper asks for it when it can write it, and never asks whether it has ended.
+    fn until_asked_for(mut self, json: Bytes) -> Body {
+        Body::new(Full::new(json).map_frame(move |frame| {
+            self.relax();
+            frame
+        }))
+    }
+
+    /// A body for HTTP/2, where hyper asks for a piece before the caller's window has room for it, and for the next one
+    /// when it has given that to h2, for which the window must have had room for one byte more than what h2 still
+    /// holds. So the last byte goes alone, and whoever is asked for the end knows that there was room for the whole.
+    fn within_the_window(mut self, mut json: Bytes) -> Body {
+        let last = json.split_off(json.len().saturating_sub(1));
+        let mut pieces = [json, last].into_iter();
+        Body::from_stream(tokio_stream::iter(std::iter::from_fn(move || {
+            let piece = pieces.next();
+            if piece.is_none() {
+                self.relax();
+            }
+            piece.map(Ok::<_, Infallible>)
+        })))
     }
 }
 

@@ -14,7 +14,7 @@ use dcr_contract::{Connector, Fault};
 use dcr_runtime::Shutdown;
 use dcr_runtime::telemetry::Cause;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode, request};
+use http::{HeaderValue, StatusCode, Version, request};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
@@ -137,6 +137,7 @@ impl Gateway {
             gateway: self,
             provider,
             record,
+            version: head.version,
             call: Call {
                 caller: provider.caller.clone(),
                 deadline: record.deadline,
@@ -217,6 +218,8 @@ struct Context<'a> {
     gateway: &'a Gateway,
     provider: &'a Provider,
     record: &'a Record,
+    /// Of the request.
+    version: Version,
     call: Call,
 }
 
@@ -235,7 +238,11 @@ impl Context<'_> {
         let _first = self.record.client_id.set(created.client_id.clone());
         self.secret(created.secret_id.as_ref());
         self.adjusted(&created.adjustments);
-        Ok(guard.hand_over(StatusCode::CREATED, konnect::created(&created)?))
+        Ok(guard.hand_over(
+            StatusCode::CREATED,
+            konnect::created(&created)?,
+            self.version,
+        ))
     }
 
     async fn delete_client(&self, target: &Target<'_>) -> Result<Response, Refusal> {
@@ -317,7 +324,11 @@ impl Context<'_> {
             .await;
         let added = guard.judge(added)?;
         self.secret(Some(&added.secret_id));
-        Ok(guard.hand_over(StatusCode::CREATED, konnect::added(&client_id, &added)?))
+        Ok(guard.hand_over(
+            StatusCode::CREATED,
+            konnect::added(&client_id, &added)?,
+            self.version,
+        ))
     }
 
     async fn remove_secret(&self, target: &Target<'_>) -> Result<Response, Refusal> {

@@ -1,5 +1,6 @@
 //! Calls through the whole router, over gRPC, to a connector that does what the client's name tells it.
 
+mod handed_over;
 mod obedient;
 
 use std::convert::Infallible;
