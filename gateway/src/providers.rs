@@ -11,6 +11,7 @@ use dcr_runtime::tls::{ClientIdentity, PeerIdentity};
 
 use crate::bulkhead::Bulkhead;
 use crate::config::{Config, ProviderConfig};
+use crate::guard::Pending;
 use crate::limits::{Limiter, Limiters};
 use crate::metrics::{self, ProviderLabel};
 
@@ -79,6 +80,8 @@ pub(crate) struct Provider {
     pub(crate) limiter: Limiter,
     /// Its calls in flight.
     pub(crate) bulkhead: Bulkhead,
+    /// What is still to be undone.
+    pub(crate) pending: Pending,
     /// Where the shapes of its requests are recorded, if they are.
     pub(crate) record: Option<PathBuf>,
     address: ConnectorAddress,
@@ -115,6 +118,7 @@ impl Provider {
             },
             connector,
             bulkhead: before.map_or_else(Bulkhead::new, |before| before.bulkhead.clone()),
+            pending: before.map_or_else(Pending::new, |before| before.pending.clone()),
             record: config.record.clone(),
             address: config.connector.clone(),
             identity: config.connector_identity.clone(),

@@ -54,6 +54,8 @@ pub(crate) enum Refusal {
     },
     /// As many calls of the provider are in flight as may be.
     Busy,
+    /// As many operations of the provider are still to be undone as may be.
+    Undoing,
     /// More losses than the provider's operator allows within an hour.
     Braked {
         /// Of what.
@@ -196,6 +198,11 @@ impl Refusal {
                 "provider_busy",
                 "The bridge waits for as many calls of this provider as it may at once; nothing was done. Try again later.",
             ),
+            Self::Undoing => row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "aborts_pending",
+                "Too many calls of this provider whose answers were lost are still to be undone; nothing was done. Try again later.",
+            ),
             Self::Braked { loss, .. } => row(
                 StatusCode::TOO_MANY_REQUESTS,
                 "braked",
@@ -262,6 +269,7 @@ impl Refusal {
             Self::Ambiguous { .. }
             | Self::RateLimited { .. }
             | Self::Busy
+            | Self::Undoing
             | Self::Braked { .. }
             | Self::OtherOrganization
             | Self::NoSuchPath
@@ -346,7 +354,7 @@ impl Refusal {
 
     /// Whether nothing but the number of calls speaks against this one.
     pub(crate) fn is_shed(&self) -> bool {
-        matches!(self, Self::RateLimited { .. } | Self::Busy)
+        matches!(self, Self::RateLimited { .. } | Self::Busy | Self::Undoing)
     }
 
     /// Whole seconds, 1 to 60.
@@ -358,7 +366,7 @@ impl Refusal {
                 }
                 _ => return None,
             },
-            Self::Unaudited => USUAL_WAIT,
+            Self::Unaudited | Self::Undoing => USUAL_WAIT,
             Self::Busy => BUSY_WAIT,
             Self::DeniedTooOften { after, .. }
             | Self::RateLimited { after }
@@ -459,6 +467,7 @@ mod tests {
             (Refusal::BodyTooLarge, 413, "body_too_large"),
             (Refusal::BodyCut, 400, "body_incomplete"),
             (Refusal::Busy, 503, "provider_busy"),
+            (Refusal::Undoing, 503, "aborts_pending"),
         ] {
             let allowed = status == 405;
             let (parts, json) = answer(refusal, Body::Application).await;

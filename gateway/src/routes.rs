@@ -232,7 +232,7 @@ impl Context<'_> {
         }
         let _first = self.record.origin.set(client.origin.clone());
         let operation = self.operation();
-        let mut guard = self.guard(operation, AbortTarget::Create);
+        let mut guard = self.guard(operation, AbortTarget::Create)?;
         let connector = &self.provider.connector;
         let created = guard.judge(connector.create_client(&self.call, operation, client).await)?;
         let _first = self.record.client_id.set(created.client_id.clone());
@@ -317,7 +317,7 @@ impl Context<'_> {
     async fn add_secret(&self, target: &Target<'_>) -> Result<Response, Refusal> {
         let client_id = self.about(target.client_id()?);
         let operation = self.operation();
-        let mut guard = self.guard(operation, AbortTarget::AddSecret(client_id.clone()));
+        let mut guard = self.guard(operation, AbortTarget::AddSecret(client_id.clone()))?;
         let connector = &self.provider.connector;
         let added = connector
             .add_client_secret(&self.call, operation, &client_id)
@@ -406,7 +406,12 @@ impl Context<'_> {
         }
     }
 
-    fn guard(&self, operation: OperationId, target: AbortTarget) -> Guard {
+    /// The guard of a call that is about to create something.
+    ///
+    /// # Errors
+    /// When too much of the provider's is still to be undone.
+    fn guard(&self, operation: OperationId, target: AbortTarget) -> Result<Guard, Refusal> {
+        self.provider.pending.admit()?;
         let watched = Watched {
             connector: self.provider.connector.clone(),
             caller: self.call.caller.clone(),
@@ -414,13 +419,14 @@ impl Context<'_> {
             operation,
             target,
             provider: self.provider.label.clone(),
+            pending: self.provider.pending.clone(),
             metrics: Arc::clone(&self.gateway.metrics),
             audit: self.gateway.audit.clone(),
             cause: Cause::current(),
             shutdown: self.gateway.shutdown.clone(),
             runtime: self.gateway.runtime.clone(),
         };
-        Guard::new(watched, self.gateway.protections)
+        Ok(Guard::new(watched, self.gateway.protections))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod handed_over;
 mod obedient;
+mod undoing;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use dcr_contract::model::{AbortTarget, ClientId, Installation, ProviderId};
+use dcr_contract::model::{AbortTarget, Installation, ProviderId};
 use dcr_contract::{ConnectorAddress, Served};
 use dcr_runtime::{Shutdown, grpc};
 use http::{Request, header};
@@ -21,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tower::ServiceExt;
 
-use self::obedient::{Obedient, Seen};
+use self::obedient::{Held, Obedient, Seen};
 use crate::audit::Audit;
 use crate::keys::HEADER;
 use crate::routes::router;
@@ -34,6 +35,7 @@ const OTHER_KEY: &str = "key_of_the_second_provider";
 struct Bridge {
     router: Router,
     seen: UnboundedReceiver<Seen>,
+    held: Arc<Held>,
     shutdown: Shutdown,
     registry: Registry,
     config: Config,
@@ -43,7 +45,9 @@ struct Bridge {
 impl Bridge {
     async fn start() -> Self {
         let (sender, seen) = unbounded_channel();
-        let service = Served::routes(Arc::new(Obedient::new(sender)), None);
+        let obedient = Obedient::new(sender);
+        let held = obedient.held();
+        let service = Served::routes(Arc::new(obedient), None);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let connector = Shutdown::new();
@@ -85,6 +89,7 @@ impl Bridge {
         Self {
             router,
             seen,
+            held,
             shutdown,
             registry,
             config,
@@ -118,17 +123,6 @@ impl Bridge {
     async fn next(&mut self) -> Seen {
         let seen = tokio::time::timeout(Duration::from_secs(10), self.seen.recv());
         seen.await.expect("the connector is asked").unwrap()
-    }
-
-    /// Time passes until what was accepted has settled.
-    async fn settles(&mut self) {
-        while !self.metrics().contains(r#"outcome="accepted"} 1"#) {
-            tokio::task::yield_now().await;
-        }
-        assert!(self.seen.try_recv().is_err());
-        tokio::time::pause();
-        tokio::time::advance(Duration::from_secs(36)).await;
-        tokio::time::resume();
     }
 
     /// What the connector still saw once all undoing has ended.
@@ -236,169 +230,6 @@ async fn a_body_of_64_kib_is_read_and_one_more_byte_is_not() {
     let chunks = Body::new(Full::new(Bytes::from(format!("{full} "))).map_frame(|frame| frame));
     let request = request("POST", "/a", KEY, "").map(|_| chunks);
     assert_eq!(bridge.send(request).await.status(), 413);
-}
-
-#[tokio::test]
-async fn a_create_whose_outcome_is_unknown_is_aborted() {
-    let mut bridge = Bridge::start().await;
-    for (name, status) in [("lost", 504), ("applied", 500)] {
-        let body = format!(r#"{{"client_name":"{name}"}}"#);
-        assert_eq!(bridge.call("POST", "/a", KEY, &body).await.0, status);
-        let Seen::Create(operation) = bridge.next().await else {
-            panic!()
-        };
-        assert_eq!(
-            bridge.next().await,
-            Seen::Abort(operation, AbortTarget::Create)
-        );
-    }
-    assert_eq!(bridge.rest().await, []);
-}
-
-#[tokio::test]
-async fn an_added_secret_that_nobody_got_is_aborted() {
-    let mut bridge = Bridge::start().await;
-    assert_eq!(bridge.call("POST", "/a/lost/secrets", KEY, "").await.0, 504);
-    let Seen::AddSecret(operation) = bridge.next().await else {
-        panic!()
-    };
-    let target = AbortTarget::AddSecret(ClientId::parse("lost").unwrap());
-    assert_eq!(bridge.next().await, Seen::Abort(operation, target));
-    assert_eq!(bridge.rest().await, []);
-}
-
-#[tokio::test]
-async fn an_abort_is_counted_by_what_the_connector_answers() {
-    let mut bridge = Bridge::start().await;
-    for answer in ["cannot", "left"] {
-        let path = format!("/a/{answer}/secrets");
-        assert_eq!(bridge.call("POST", &path, KEY, "").await.0, 504);
-        assert!(matches!(bridge.next().await, Seen::AddSecret(_)));
-        assert!(matches!(bridge.next().await, Seen::Abort(..)));
-    }
-    let left = bridge.shutdown.drain(Duration::from_secs(30)).await;
-    assert_eq!(left.tasks, 0);
-    let metrics = bridge.metrics();
-    for outcome in ["cannot", "left"] {
-        let counted = format!(r#"outcome="{outcome}"}} 1"#);
-        assert!(metrics.contains(&counted), "{metrics}");
-    }
-}
-
-#[tokio::test]
-async fn a_caller_that_goes_away_leaves_nothing_behind() {
-    let mut bridge = Bridge::start().await;
-    let call =
-        bridge
-            .router
-            .clone()
-            .oneshot(request("POST", "/a", KEY, r#"{"client_name":"silent"}"#));
-    let seen = tokio::select! {
-        _ = call => panic!("answered"),
-        seen = bridge.seen.recv() => seen.unwrap(),
-    };
-    let Seen::Create(operation) = seen else {
-        panic!()
-    };
-    assert_eq!(
-        bridge.next().await,
-        Seen::Abort(operation, AbortTarget::Create)
-    );
-    assert_eq!(bridge.rest().await, []);
-}
-
-#[tokio::test]
-async fn a_connector_that_accepted_an_abort_is_asked_again_when_all_is_settled() {
-    let mut bridge = Bridge::start().await;
-    bridge
-        .call("POST", "/a", KEY, r#"{"client_name":"lost"}"#)
-        .await;
-    let Seen::Create(operation) = bridge.next().await else {
-        panic!()
-    };
-    let abort = Seen::Abort(operation, AbortTarget::Create);
-    assert_eq!(bridge.next().await, abort);
-    bridge.settles().await;
-    assert_eq!(bridge.next().await, abort);
-    assert_eq!(bridge.rest().await, []);
-}
-
-#[tokio::test]
-async fn a_connector_that_has_forgotten_what_it_accepted_is_counted_for_that() {
-    let mut bridge = Bridge::start().await;
-    let call = bridge.call("POST", "/a/forgetful/secrets", KEY, "").await;
-    assert_eq!(call.0, 504);
-    assert!(matches!(bridge.next().await, Seen::AddSecret(_)));
-    assert!(matches!(bridge.next().await, Seen::Abort(..)));
-    bridge.settles().await;
-    assert!(matches!(bridge.next().await, Seen::Abort(..)));
-    let left = bridge.shutdown.drain(Duration::from_secs(30)).await;
-    assert_eq!(left.tasks, 0);
-    assert!(bridge.metrics().contains(r#"outcome="cannot"} 1"#));
-}
-
-#[tokio::test]
-async fn an_answer_that_is_not_taken_is_undone() {
-    let mut bridge = Bridge::start().await;
-    let response = bridge
-        .send(request("POST", "/a", KEY, r#"{"client_name":"x"}"#))
-        .await;
-    assert_eq!(response.headers()[header::CONTENT_LENGTH], "47");
-    let Seen::Create(operation) = bridge.next().await else {
-        panic!()
-    };
-    drop(response);
-    assert_eq!(
-        bridge.next().await,
-        Seen::Abort(operation, AbortTarget::Create)
-    );
-    assert_eq!(bridge.rest().await, []);
-}
-
-#[tokio::test]
-async fn what_was_delivered_or_never_done_is_not_aborted() {
-    let mut bridge = Bridge::start().await;
-    assert_eq!(
-        bridge
-            .call("POST", "/a", KEY, r#"{"client_name":"x"}"#)
-            .await
-            .0,
-        201
-    );
-    assert_eq!(
-        bridge
-            .call("POST", "/a", KEY, r#"{"client_name":"limit"}"#)
-            .await
-            .0,
-        400
-    );
-    assert_eq!(
-        bridge.call("POST", "/a/lost/new-secret", KEY, "").await.0,
-        504
-    );
-    assert_eq!(bridge.call("DELETE", "/a/lost", KEY, "").await.0, 504);
-    assert!(matches!(bridge.next().await, Seen::Create(_)));
-    assert!(matches!(bridge.next().await, Seen::Create(_)));
-    assert_eq!(bridge.rest().await, []);
-}
-
-#[tokio::test]
-async fn an_abort_that_outlives_the_process_is_named() {
-    let mut bridge = Bridge::start().await;
-    let call = bridge
-        .router
-        .clone()
-        .oneshot(request("POST", "/a/silent/secrets", KEY, ""));
-    let seen = tokio::select! {
-        _ = call => panic!("answered"),
-        seen = bridge.seen.recv() => seen.unwrap(),
-    };
-    let Seen::AddSecret(operation) = seen else {
-        panic!()
-    };
-    assert!(matches!(bridge.next().await, Seen::Abort(..)));
-    let left = bridge.shutdown.drain(Duration::from_millis(50)).await;
-    assert_eq!(left.operations, [operation.to_string()]);
 }
 
 #[tokio::test]

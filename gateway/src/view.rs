@@ -30,6 +30,15 @@ impl Collector for View {
         self.metrics
             .encode_providers(&mut encoder, |provider| served.contains(provider))?;
 
+        let help = "Creating calls whose undoing the connector has not accepted, or that are not looked at again since";
+        let mut pending =
+            encoder.encode_descriptor("dcr_aborts_pending", help, None, MetricType::Gauge)?;
+        for provider in providers {
+            let labels = [("provider", provider.label.as_str())];
+            let aborts = i64::try_from(provider.pending.aborts()).unwrap_or(i64::MAX);
+            ConstGauge::new(aborts).encode(pending.encode_family(&labels)?)?;
+        }
+
         let mut keys = |name, help, time: &dyn Fn(&Key) -> Option<i64>| {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (number, provider) in providers.iter().enumerate() {

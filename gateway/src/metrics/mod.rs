@@ -206,7 +206,7 @@ impl Metrics {
         self.shed.encode(
             encoder,
             "dcr_shed",
-            "Calls refused for nothing but their number: too many with one key, or too many in flight",
+            "Calls refused for nothing but their number: too many with one key, in flight, or still to be undone",
             None,
             &is_served,
         )

@@ -1,6 +1,7 @@
 //! A connector that does what the client's name tells it, and tells what it was asked to undo.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dcr_contract::model::{
     Abort, AbortTarget, AddedSecret, Adjustment, Call, ClientId, ClientSecret, ClientUpdate,
@@ -9,6 +10,7 @@ use dcr_contract::model::{
     SecretMetadata,
 };
 use dcr_contract::{Connector, Fault, FaultKind, Outcome};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 
 #[derive(Debug, PartialEq)]
@@ -18,17 +20,48 @@ pub(super) enum Seen {
     Abort(OperationId, AbortTarget),
 }
 
+/// Aborts that wait until the test lets them go.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// A permit lets one go.
+    pub(super) released: Semaphore,
+    waiting: AtomicUsize,
+    /// How many have waited at once.
+    pub(super) most: AtomicUsize,
+}
+
+impl Held {
+    async fn wait(&self) {
+        let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(waiting, Ordering::SeqCst);
+        self.released.acquire().await.unwrap().forget();
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Obedient {
     seen: UnboundedSender<Seen>,
+    held: Arc<Held>,
     /// Whether it has accepted what it no longer knows of.
     forgetful: AtomicBool,
 }
 
 impl Obedient {
     pub(super) fn new(seen: UnboundedSender<Seen>) -> Self {
-        let forgetful = AtomicBool::new(false);
-        Self { seen, forgetful }
+        Self {
+            seen,
+            held: Arc::new(Held {
+                released: Semaphore::new(0),
+                waiting: AtomicUsize::new(0),
+                most: AtomicUsize::new(0),
+            }),
+            forgetful: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.held)
     }
 
     fn saw(&self, seen: Seen) {
@@ -40,7 +73,9 @@ impl Obedient {
 async fn obey(name: &str) -> Result<(), Fault> {
     match name {
         "silent" => std::future::pending().await,
-        "lost" | "cannot" | "left" | "forgetful" => Err(Fault::new(FaultKind::TimedOut, "lost")),
+        "lost" | "held" | "cannot" | "left" | "forgetful" => {
+            Err(Fault::new(FaultKind::TimedOut, "lost"))
+        }
         "applied" => Err(Fault::internal("made, but not told").outcome(Outcome::Applied)),
         "limit" => Err(Fault::new(FaultKind::Limit, "full").saying("No more clients.")),
         _ => Ok(()),
@@ -184,6 +219,10 @@ impl Connector for Obedient {
         };
         match id.as_str() {
             "silent" => std::future::pending().await,
+            "held" => {
+                self.held.wait().await;
+                Ok(Abort::Undone)
+            }
             "cannot" => Ok(Abort::Cannot),
             "left" => Ok(Abort::Left),
             "forgetful" if self.forgetful.swap(true, Ordering::Relaxed) => Ok(Abort::Cannot),
