@@ -3,20 +3,22 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dcr_contract::Connector;
 use dcr_contract::model::{ConnectorInfo, Deadline, Severity};
 use dcr_runtime::config::Problem;
 use dcr_runtime::tls::ClientIdentity;
-use jiff::{Timestamp, ToSpan as _};
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Loaded, ProviderConfig, load_dir};
+use crate::config::{Config, Loaded, ProviderConfig, Sink, load_dir};
 use crate::providers;
 
 /// For each question to a connector.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// What ends within this is worth a warning.
+const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,11 +94,7 @@ pub async fn check(dir: &Path) -> Findings {
     let mistake = |problem: &Problem| row(Severity::Error, "CONFIGURATION", problem.to_string());
     let oddity = |problem: &Problem| row(Severity::Warning, "CONFIGURATION", problem.to_string());
     let Loaded {
-        config: Config {
-            providers,
-            connector_tls,
-            ..
-        },
+        config,
         held_up,
         ignored,
         ..
@@ -106,9 +104,20 @@ pub async fn check(dir: &Path) -> Findings {
     };
     let mut rows: Vec<Row> = held_up.values().flatten().map(mistake).collect();
     rows.extend(ignored.iter().map(oddity));
+    let here = here(&config, SystemTime::now());
+    rows.extend(here.map(|(severity, code, sentence)| row(severity, code, sentence)));
+    let Config {
+        providers,
+        connector_tls,
+        ..
+    } = config;
     if providers.is_empty() {
-        let sentence = "no provider is served: add its file to providers.d/".to_owned();
-        rows.push(row(Severity::Error, "NO_PROVIDER", sentence));
+        let sentence = if held_up.is_empty() {
+            "no provider is served: add its file to providers.d/"
+        } else {
+            "no provider is served: correct what is said above"
+        };
+        rows.push(row(Severity::Error, "NO_PROVIDER", sentence.to_owned()));
     }
     let mut asked: JoinSet<(usize, Vec<Row>)> = JoinSet::new();
     for (number, provider) in providers.into_iter().enumerate() {
@@ -129,8 +138,17 @@ async fn examine(provider: &ProviderConfig, identity: Option<&Arc<ClientIdentity
         sentence,
     };
     let mut rows = Vec::new();
-    if let Some((severity, code, sentence)) = keys(provider, Timestamp::now()) {
-        rows.push(row(severity, code, sentence.to_owned()));
+    if let Some((severity, sentence)) = keys(provider, Timestamp::now()) {
+        rows.push(row(severity, "API_KEYS", sentence));
+    }
+    if let Some(directory) = &provider.record
+        && !directory.is_dir()
+    {
+        let sentence = format!(
+            "record.directory {} is no directory: make it, or nothing is recorded",
+            directory.display()
+        );
+        rows.push(row(Severity::Error, "RECORD", sentence));
     }
     let connector = match providers::connector(provider, identity) {
         Ok(connector) => connector,
@@ -181,21 +199,63 @@ fn described(info: &ConnectorInfo) -> String {
     format!("{} {} answers; {secrets}", info.name, info.version)
 }
 
-fn keys(
-    provider: &ProviderConfig,
-    now: Timestamp,
-) -> Option<(Severity, &'static str, &'static str)> {
-    let live = |at: Timestamp| provider.api_keys.iter().any(|key| !key.is_expired(at));
-    let soon = now.checked_add((14 * 24).hours()).unwrap_or(now);
-    if !live(now) {
-        let sentence = "every API key has expired; make another with `dcr-gateway new-key`";
-        Some((Severity::Error, "API_KEYS", sentence))
-    } else if !live(soon) {
-        let sentence = "every API key will have expired within 14 days; make another with `dcr-gateway new-key`";
-        Some((Severity::Warning, "API_KEYS", sentence))
-    } else {
-        None
-    }
+/// What is wrong, or will be soon, with what `gateway.yaml` names on this machine.
+fn here(
+    config: &Config,
+    now: SystemTime,
+) -> impl Iterator<Item = (Severity, &'static str, String)> + use<> {
+    let ends = |section, identity: Option<SystemTime>| {
+        let end = identity.filter(|end| *end < now + SOON)?;
+        let end = Timestamp::try_from(end).ok()?;
+        let sentence = format!("the certificate of `{section}` ends at {end}: renew it");
+        Some((Severity::Warning, "CERTIFICATE", sentence))
+    };
+    let audit = match &config.audit {
+        Some(Sink::File(file)) => Some(file).filter(|file| {
+            let directory = file.parent().unwrap_or(Path::new(""));
+            file.is_dir() || !Path::new(".").join(directory).is_dir()
+        }),
+        Some(Sink::Stdout) | None => None,
+    };
+    let audit = audit.map(|file| {
+        let sentence = format!(
+            "audit.file {} cannot be written: make the directory that it is to be in; without it the gateway does not start",
+            file.display()
+        );
+        (Severity::Error, "AUDIT", sentence)
+    });
+    let tls = config.tls.as_ref().map(|tls| tls.not_after());
+    let connector_tls = config.connector_tls.as_ref().map(|tls| tls.not_after());
+    let certificates = [ends("tls", tls), ends("connector_tls", connector_tls)];
+    audit.into_iter().chain(certificates.into_iter().flatten())
+}
+
+/// Whether keys have ended, or do so soon.
+fn keys(provider: &ProviderConfig, now: Timestamp) -> Option<(Severity, String)> {
+    let ended = |at: Timestamp| {
+        let keys = provider.api_keys.iter();
+        keys.filter(|key| key.is_expired(at)).count()
+    };
+    let soon = now.checked_add(SOON).unwrap_or(now);
+    let all = provider.api_keys.len();
+    let (severity, what) = match (ended(now), ended(soon)) {
+        (now, _) if now == all => (Severity::Error, "every API key has expired".to_owned()),
+        (_, soon) if soon == all => {
+            let what = "every API key will have expired within 14 days";
+            (Severity::Warning, what.to_owned())
+        }
+        (0, 0) => return None,
+        (0, soon) => {
+            let what = format!("{soon} of {all} API keys will have expired within 14 days");
+            (Severity::Warning, what)
+        }
+        (now, _) => {
+            let what = format!("{now} of {all} API keys have expired: take them out");
+            return Some((Severity::Warning, what));
+        }
+    };
+    let sentence = format!("{what}; make another with `dcr-gateway new-key`");
+    Some((severity, sentence))
 }
 
 #[cfg(test)]
@@ -225,17 +285,24 @@ mod tests {
     #[test]
     fn keys_that_end_are_told_in_time() {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        let code = |expiries| keys(&provider(expiries), now).map(|(severity, ..)| severity);
-        assert_eq!(code(&[None]), None);
-        assert_eq!(
-            code(&[Some("2026-01-01T00:00:00Z"), Some("2026-02-01T00:00:00Z")]),
-            None
+        let told = |expiries: &[_]| keys(&provider(expiries), now);
+        let (ended, soon, late) = (
+            Some("2025-12-31T00:00:00Z"),
+            Some("2026-01-10T00:00:00Z"),
+            Some("2026-02-01T00:00:00Z"),
         );
-        assert_eq!(
-            code(&[Some("2026-01-10T00:00:00Z")]),
-            Some(Severity::Warning)
-        );
-        assert_eq!(code(&[Some("2025-12-31T00:00:00Z")]), Some(Severity::Error));
+        assert_eq!(told(&[None]), None);
+        assert_eq!(told(&[late, None]), None);
+        for (expiries, severity, beginning) in [
+            (&[ended][..], Severity::Error, "every API key has expired"),
+            (&[soon, ended], Severity::Warning, "every API key will"),
+            (&[soon, late], Severity::Warning, "1 of 2 API keys will"),
+            (&[ended, late], Severity::Warning, "1 of 2 API keys have"),
+        ] {
+            let (found, sentence) = told(expiries).unwrap();
+            assert_eq!(found, severity, "{sentence}");
+            assert!(sentence.starts_with(beginning), "{sentence}");
+        }
     }
 
     #[tokio::test]

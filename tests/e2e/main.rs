@@ -15,6 +15,7 @@ mod audit;
 mod bad_input;
 mod calls;
 mod capture;
+mod check;
 mod dead;
 mod dev;
 mod door;

@@ -122,7 +122,22 @@ fn judge(file: &Path) -> Result<Judged, Problems> {
         Installation::parse,
     );
     let listen = required(read.listen.clone(), "listen", &mut problems, address);
-    let probe_listen = required(read.probe_listen, "probe_listen", &mut problems, address);
+    let probe_listen = required(
+        read.probe_listen.clone(),
+        "probe_listen",
+        &mut problems,
+        address,
+    );
+    if let (Some(both), Some(written)) = (listen, &read.probe_listen)
+        && probe_listen == Some(both)
+        && both.port() != 0
+    {
+        problems.at(
+            written,
+            "probe_listen",
+            "must not be the address of `listen`",
+        );
+    }
     if let (Some(listen), Some(written)) = (listen, &read.listen)
         && !listen.ip().is_loopback()
         && !read.insecure_plaintext

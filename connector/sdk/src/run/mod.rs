@@ -227,6 +227,7 @@ async fn check<I: Idp>(file: &Path) -> Result<(), String> {
         .count()
     {
         0 => Ok(()),
+        1 => Err("1 finding will make calls fail; see above".to_owned()),
         wrong => Err(format!("{wrong} findings will make calls fail; see above")),
     }
 }
