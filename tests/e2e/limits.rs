@@ -209,6 +209,10 @@ async fn deletes_and_rotations_beyond_the_brake_are_refused_and_nothing_is_done(
     assert!(bridge.tokens().opens(id, &rotated.client_secret).await);
 
     one.delete(&first.client_id).await.gone();
+    // Nor does it set off the alarm, which one more would.
+    for _ in 0..3 {
+        one.delete("never-there").await.gone();
+    }
     one.delete(&second.client_id).await.gone();
     let refusal = one.delete(id).await.refused(429);
     assert_eq!(refusal.error, "braked");

@@ -8,7 +8,7 @@ use super::{Loss, until};
 const MINUTES: usize = 60;
 const MINUTE: u64 = 60 * 1_000_000_000;
 
-/// Counts losses by the minute. What happened counts for an hour, up to a minute more.
+/// Counts losses by the minute, from before they happen. What happened counts for an hour, up to a minute more.
 #[derive(Debug, Default)]
 pub(super) struct LastHour(Mutex<Lost>);
 
@@ -21,6 +21,8 @@ struct Lost {
 #[derive(Debug)]
 struct Minutes {
     counts: [u32; MINUTES + 1],
+    /// Those of them of which nobody knows yet whether they happen.
+    open: u32,
     /// The minute of the last look.
     latest: u64,
 }
@@ -29,6 +31,7 @@ impl Default for Minutes {
     fn default() -> Self {
         Self {
             counts: [0; MINUTES + 1],
+            open: 0,
             latest: 0,
         }
     }
@@ -42,17 +45,19 @@ impl Lost {
         }
     }
 
-    fn sum(&self) -> u32 {
-        self.deletes.sum().saturating_add(self.rotations.sum())
+    fn happened(&self) -> u32 {
+        self.deletes
+            .happened()
+            .saturating_add(self.rotations.happened())
     }
 }
 
 impl LastHour {
-    /// Counts one, and tells how many losses of both kinds there are with it.
+    /// Counts one that is about to happen.
     ///
     /// # Errors
     /// How long until the next is allowed, when there were `most` of its kind already; that one does not count.
-    pub(super) fn take(&self, loss: Loss, most: Option<u32>, now: u64) -> Result<u32, Duration> {
+    pub(super) fn take(&self, loss: Loss, most: Option<u32>, now: u64) -> Result<(), Duration> {
         let mut hour = self.lock(now);
         let minutes = hour.of(loss);
         if most.is_some_and(|most| minutes.sum() >= most) {
@@ -62,13 +67,23 @@ impl LastHour {
         if let Some(count) = minutes.of(latest) {
             *count = count.saturating_add(1);
         }
-        Ok(hour.sum())
+        minutes.open = minutes.open.saturating_add(1);
+        Ok(())
     }
 
-    /// Takes back one that was counted then.
+    /// One that was counted has happened; how many of both kinds have, with it.
+    pub(super) fn happened(&self, loss: Loss, now: u64) -> u32 {
+        let mut hour = self.lock(now);
+        let minutes = hour.of(loss);
+        minutes.open = minutes.open.saturating_sub(1);
+        hour.happened()
+    }
+
+    /// One that was counted then has not happened.
     pub(super) fn give_back(&self, loss: Loss, then: u64) {
         let mut hour = self.lock(then);
         let minutes = hour.of(loss);
+        minutes.open = minutes.open.saturating_sub(1);
         let minute = then / MINUTE;
         // Not if it counts no longer.
         if minute + MINUTES as u64 >= minutes.latest
@@ -78,14 +93,20 @@ impl LastHour {
         }
     }
 
-    /// How many there were.
+    /// How many have happened.
     pub(super) fn count(&self, loss: Loss, now: u64) -> u32 {
-        self.lock(now).of(loss).sum()
+        self.lock(now).of(loss).happened()
     }
 
-    /// How many of both kinds there were.
+    /// How many of both kinds have happened.
     pub(super) fn both(&self, now: u64) -> u32 {
-        self.lock(now).sum()
+        self.lock(now).happened()
+    }
+
+    /// Whether nothing that happened, or may yet, counts any more.
+    pub(super) fn is_empty(&self, now: u64) -> bool {
+        let hour = self.lock(now);
+        hour.deletes.sum() == 0 && hour.rotations.sum() == 0
     }
 
     fn lock(&self, now: u64) -> MutexGuard<'_, Lost> {
@@ -123,6 +144,10 @@ impl Minutes {
             .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
+    fn happened(&self) -> u32 {
+        self.sum().saturating_sub(self.open)
+    }
+
     /// When the oldest that counts will count no longer.
     fn oldest_ends(&mut self) -> u64 {
         let first = self.latest.saturating_sub(MINUTES as u64);
@@ -139,11 +164,16 @@ mod tests {
 
     const HOUR: u64 = 60 * MINUTE;
 
+    fn lose(hour: &LastHour, loss: Loss, now: u64) {
+        hour.take(loss, None, now).unwrap();
+        hour.happened(loss, now);
+    }
+
     #[test]
     fn what_happened_counts_for_an_hour() {
         let hour = LastHour::default();
         for minute in [0, 1, 1, 30] {
-            hour.take(Loss::Delete, None, minute * MINUTE + 5).unwrap();
+            lose(&hour, Loss::Delete, minute * MINUTE + 5);
         }
         for (now, count) in [
             (30 * MINUTE + 5, 4),
@@ -155,15 +185,17 @@ mod tests {
         ] {
             assert_eq!(hour.count(Loss::Delete, now), count, "{now}");
         }
-        hour.take(Loss::Delete, None, 2 * HOUR).unwrap();
+        lose(&hour, Loss::Delete, 2 * HOUR);
+        assert!(!hour.is_empty(3 * HOUR));
+        assert!(hour.is_empty(3 * HOUR + MINUTE));
         assert_eq!(hour.count(Loss::Delete, 100 * HOUR), 0);
     }
 
     #[test]
     fn a_brake_holds_until_the_oldest_is_an_hour_ago() {
         let hour = LastHour::default();
-        hour.take(Loss::Delete, Some(2), 0).unwrap();
-        hour.take(Loss::Delete, Some(2), 30 * MINUTE).unwrap();
+        lose(&hour, Loss::Delete, 0);
+        lose(&hour, Loss::Delete, 30 * MINUTE);
         let wait = hour.take(Loss::Delete, Some(2), 40 * MINUTE).unwrap_err();
         assert_eq!(wait, Duration::from_secs(21 * 60));
         let then = 61 * MINUTE;
@@ -171,7 +203,7 @@ mod tests {
         assert!(hour.take(Loss::Delete, Some(2), then).is_ok());
         assert!(hour.take(Loss::Delete, Some(2), then).is_err());
         // What was refused does not count.
-        assert_eq!(hour.count(Loss::Delete, then), 2);
+        assert_eq!(hour.happened(Loss::Delete, then), 2);
     }
 
     #[test]
@@ -179,10 +211,9 @@ mod tests {
         let hour = LastHour::default();
         hour.take(Loss::Delete, Some(1), 5).unwrap();
         hour.give_back(Loss::Delete, 5);
-        assert_eq!(hour.count(Loss::Delete, 5), 0);
         hour.take(Loss::Delete, Some(1), 5).unwrap();
         // Too late: the place is another minute's by now.
-        hour.take(Loss::Delete, None, HOUR + MINUTE).unwrap();
+        lose(&hour, Loss::Delete, HOUR + MINUTE);
         hour.give_back(Loss::Delete, 5);
         assert_eq!(hour.count(Loss::Delete, HOUR + MINUTE), 1);
     }
@@ -190,10 +221,22 @@ mod tests {
     #[test]
     fn each_kind_has_its_brake_and_both_are_told() {
         let hour = LastHour::default();
-        assert_eq!(hour.take(Loss::Delete, Some(1), 0), Ok(1));
-        assert_eq!(hour.take(Loss::Rotation, Some(1), 0), Ok(2));
+        hour.take(Loss::Delete, Some(1), 0).unwrap();
+        hour.take(Loss::Rotation, Some(1), 0).unwrap();
         assert!(hour.take(Loss::Rotation, Some(1), 0).is_err());
+        assert_eq!(hour.happened(Loss::Rotation, 0), 1);
         hour.give_back(Loss::Delete, 0);
         assert_eq!((hour.count(Loss::Rotation, 0), hour.both(0)), (1, 1));
+    }
+
+    #[test]
+    fn what_may_yet_happen_brakes_and_is_not_told() {
+        let hour = LastHour::default();
+        hour.take(Loss::Delete, Some(1), 0).unwrap();
+        assert!(hour.take(Loss::Delete, Some(1), 0).is_err());
+        assert_eq!((hour.count(Loss::Delete, 0), hour.both(0)), (0, 0));
+        assert!(!hour.is_empty(0));
+        hour.happened(Loss::Delete, 0);
+        assert_eq!((hour.count(Loss::Delete, 0), hour.both(0)), (1, 1));
     }
 }

@@ -1,14 +1,14 @@
 //! How much a provider may be asked, and how much may be taken away there.
 //!
 //! All of it is counted in this process alone: with several replicas of the gateway each allows as much. What has been
-//! counted stays with a provider's id, whatever becomes of its configuration.
+//! lost counts for its hour with a provider's id, whatever becomes of its configuration.
 
 mod brake;
 mod strangers;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dcr_contract::model::{OpaqueId, Origin};
@@ -109,9 +109,20 @@ impl Limiter {
             Loss::Delete => self.limits.deletes_per_hour,
             Loss::Rotation => self.limits.rotations_per_hour,
         };
-        let now = now();
-        let counted = self.counts.lost.take(loss, most, now);
-        let losses = counted.map_err(|after| Refusal::Braked { loss, after })?;
+        let at = now();
+        let counted = self.counts.lost.take(loss, most, at);
+        counted.map_err(|after| Refusal::Braked { loss, after })?;
+        Ok(Counted {
+            limiter: self,
+            loss,
+            at,
+            happened: true,
+        })
+    }
+
+    /// Sets off the alarm with the first loss that is more than the operator expects.
+    fn happened(&self, loss: Loss) {
+        let losses = self.counts.lost.happened(loss, now());
         let alarm = self.counts.alarm_per_hour.load(Ordering::Relaxed);
         if losses.checked_sub(1) == Some(alarm) {
             tracing::warn!(
@@ -121,11 +132,6 @@ impl Limiter {
                  can tell why, replace the provider's API key"
             );
         }
-        Ok(Counted {
-            counts: &self.counts,
-            loss,
-            at: now,
-        })
     }
 
     /// Whether a body may be acted on: with organizations configured, it has to name one of them.
@@ -150,47 +156,54 @@ impl Limiter {
     }
 }
 
-/// A loss that was counted before it happened.
+/// A loss that was counted before it happened. What becomes of it is known when this is dropped.
 #[derive(Debug)]
 #[must_use = "what did not happen is to be given back"]
-pub(crate) struct Counted<'c> {
-    counts: &'c Counts,
+pub(crate) struct Counted<'l> {
+    limiter: &'l Limiter,
     loss: Loss,
     at: u64,
+    /// Unless the outcome tells otherwise: the caller may go while nobody knows it.
+    happened: bool,
 }
 
 impl Counted<'_> {
     /// Looks at what came of the call: what took nothing away does not count. Unknown outcomes do.
     pub(crate) fn judge<T>(
-        self,
+        mut self,
         result: Result<T, Fault>,
         is_loss: impl FnOnce(&T) -> bool,
     ) -> Result<T, Fault> {
-        let happened = match &result {
+        self.happened = match &result {
             Ok(done) => is_loss(done),
             Err(fault) => fault.done() != Outcome::NotApplied,
         };
-        if !happened {
-            self.counts.lost.give_back(self.loss, self.at);
-        }
         result
     }
 }
 
-/// The limits of all providers, by their ids.
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if self.happened {
+            self.limiter.happened(self.loss);
+        } else {
+            self.limiter.counts.lost.give_back(self.loss, self.at);
+        }
+    }
+}
+
+type ById = BTreeMap<ProviderLabel, Arc<Counts>>;
+
+/// What has been counted of all providers, by their ids.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Limiters(Arc<Mutex<BTreeMap<ProviderLabel, Weak<Counts>>>>);
+pub(crate) struct Limiters(Arc<Mutex<ById>>);
 
 impl Limiters {
-    /// The limiter of a provider. It counts on from any other of that provider's that is still there.
+    /// The limiter of a provider. It counts on from any other of that provider's within the hour.
     pub(crate) fn of(&self, provider: &ProviderLabel, limits: &Limits) -> Limiter {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, counts| counts.strong_count() > 0);
-        let counts = all
-            .get(provider)
-            .and_then(Weak::upgrade)
-            .unwrap_or_default();
-        all.insert(provider.clone(), Arc::downgrade(&counts));
+        forget(&mut all, now());
+        let counts = Arc::clone(all.entry(provider.clone()).or_default());
         counts
             .alarm_per_hour
             .store(limits.alarm_per_hour, Ordering::Relaxed);
@@ -201,19 +214,32 @@ impl Limiters {
         }
     }
 
-    fn all(&self) -> Vec<(ProviderLabel, Arc<Counts>)> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let alive = |(provider, counts): (&ProviderLabel, &Weak<Counts>)| {
-            Some((provider.clone(), counts.upgrade()?))
-        };
-        all.iter().filter_map(alive).collect()
+    /// Those of providers that are served.
+    fn served(&self) -> ById {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        forget(&mut all, now());
+        let served = all.iter().filter(|(_, counts)| is_served(counts));
+        served
+            .map(|(provider, counts)| (provider.clone(), Arc::clone(counts)))
+            .collect()
     }
+}
+
+/// Forgets providers that are no more once their hour is empty: a file that is taken away and put back lets go of no
+/// brake.
+fn forget(all: &mut ById, now: u64) {
+    all.retain(|_, counts| is_served(counts) || !counts.lost.is_empty(now));
+}
+
+/// Whether a limiter holds it.
+fn is_served(counts: &Arc<Counts>) -> bool {
+    Arc::strong_count(counts) > 1
 }
 
 /// An hour passes without a call, so these are counted when they are asked for.
 impl Collector for Limiters {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let all = self.all();
+        let all = self.served();
         let now = now();
         let mut gauge = |name, help, value: &dyn Fn(&Counts) -> u32| {
             let kind = prometheus_client::metrics::MetricType::Gauge;
@@ -279,10 +305,28 @@ mod tests {
         drop(before);
         assert!(braked(&after, Loss::Delete));
         assert!(!braked(&after, Loss::Rotation));
-        // Nobody is there to count on from.
+        // Nor is it gone with the provider's file.
         drop(after);
         let anew = limiter(&limiters, &limits);
-        assert!(!braked(&anew, Loss::Delete));
+        assert!(braked(&anew, Loss::Delete));
+    }
+
+    #[test]
+    fn a_provider_that_is_no_more_is_forgotten_when_its_hour_is_empty() {
+        let limiters = Limiters::default();
+        let limits = Limits::default();
+        assert!(!braked(&limiter(&limiters, &limits), Loss::Delete));
+        let known = |after_minutes: u64| {
+            let mut all = limiters.0.lock().unwrap();
+            forget(&mut all, now() + after_minutes * 60 * 1_000_000_000);
+            all.len()
+        };
+        assert!(limiters.served().is_empty());
+        assert_eq!(known(0), 1);
+        let again = limiter(&limiters, &limits);
+        assert_eq!(known(62), 1, "it is served");
+        drop(again);
+        assert_eq!(known(62), 0);
     }
 
     #[test]
@@ -320,16 +364,17 @@ mod tests {
             encode(&mut text, &registry).unwrap();
             text.lines().any(|l| l == line)
         };
-        let _lost = [Loss::Delete, Loss::Rotation].map(|loss| limiter.count(loss).unwrap());
+        for loss in [Loss::Delete, Loss::Rotation] {
+            drop(limiter.count(loss));
+        }
         assert!(shows(r#"dcr_deletes_last_hour{provider="okta"} 1"#));
         assert!(shows(r#"dcr_rotations_last_hour{provider="okta"} 1"#));
-        assert!(shows(
-            r#"dcr_deletes_and_rotations_alarm{provider="okta"} 0"#
-        ));
-        let _lost = limiter.count(Loss::Delete).unwrap();
-        assert!(shows(
-            r#"dcr_deletes_and_rotations_alarm{provider="okta"} 1"#
-        ));
+        let alarm = r#"dcr_deletes_and_rotations_alarm{provider="okta"} 1"#;
+        assert!(!shows(alarm));
+        let third = limiter.count(Loss::Delete).unwrap();
+        assert!(!shows(alarm), "it may not happen");
+        drop(third);
+        assert!(shows(alarm));
     }
 
     #[test]
