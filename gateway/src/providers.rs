@@ -12,8 +12,9 @@ use dcr_runtime::tls::{ClientIdentity, PeerIdentity};
 use crate::bulkhead::Bulkhead;
 use crate::config::{Config, ProviderConfig};
 use crate::guard::Pending;
-use crate::limits::{Limiter, Limiters};
-use crate::metrics::{self, ProviderLabel};
+use crate::limits::Limiter;
+use crate::metrics::ProviderLabel;
+use crate::state::Lasting;
 
 /// The path of a provider's base URL, without the slashes at its ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -95,8 +96,7 @@ impl Provider {
         before: Option<&Self>,
         gateway: &Config,
         config: &ProviderConfig,
-        limiters: &Limiters,
-        shutdown: &Shutdown,
+        lasting: &Lasting,
     ) -> Result<Self, Malformed> {
         let connected = before.filter(|before| {
             before.address == config.connector && before.identity == config.connector_identity
@@ -106,11 +106,12 @@ impl Provider {
             before.connector.clone()
         } else {
             let connector = connector(config, gateway.connector_tls.as_ref())?;
-            described(connector.observed_by(metrics::observer(&label)), shutdown)
+            let observer = lasting.rpcs.observer(&label);
+            described(connector.observed_by(observer), &lasting.shutdown)
         };
         Ok(Self {
             path: config.path.clone(),
-            limiter: limiters.of(&label, &config.limits),
+            limiter: lasting.limiters.of(&label, &config.limits),
             label,
             caller: Caller {
                 installation: gateway.installation.clone(),
@@ -132,17 +133,15 @@ pub(crate) struct Providers(Vec<Provider>);
 
 impl Providers {
     /// Prepares the connection to each connector that `before` has none to; keeps asking each what it is
-    /// until `shutdown` stops; must be called within a tokio runtime. The
-    /// order is that of `config.providers`.
+    /// until the process stops; must be called within a tokio runtime. The order is that of `config.providers`.
     pub(crate) fn new(
         config: &Config,
         before: Option<&Self>,
-        limiters: &Limiters,
-        shutdown: &Shutdown,
+        lasting: &Lasting,
     ) -> Result<Self, Malformed> {
         let provider = |p: &ProviderConfig| {
             let before = before.and_then(|before| before.with_id(&p.id));
-            Provider::succeed(before, config, p, limiters, shutdown)
+            Provider::succeed(before, config, p, lasting)
         };
         config
             .providers

@@ -60,7 +60,7 @@ pub(crate) fn router(
 ) -> Router {
     let metrics = Arc::new(Metrics::new(registry));
     audit.register(registry);
-    registry.register_collector(Box::new(live.limiters().clone()));
+    registry.register_collector(Box::new(live.lasting().limiters.clone()));
     registry.register_collector(Box::new(View {
         live: live.clone(),
         metrics: Arc::clone(&metrics),
@@ -180,14 +180,14 @@ impl Gateway {
     }
 
     fn denied(&self, denial: Denial, record: &Record) -> Refusal {
-        match self.live.strangers().note(record.peer) {
+        match self.live.lasting().strangers.note(record.peer) {
             Ok(()) => Refusal::Denied(denial),
             Err(after) => Refusal::DeniedTooOften { denial, after },
         }
     }
 
     fn ambiguous(&self, ambiguity: Ambiguity, record: &Record) -> Refusal {
-        let often = self.live.strangers().note(record.peer).is_err();
+        let often = self.live.lasting().strangers.note(record.peer).is_err();
         Refusal::Ambiguous { ambiguity, often }
     }
 }

@@ -9,6 +9,7 @@ use dcr_runtime::Shutdown;
 use crate::config::Config;
 use crate::keys::Keys;
 use crate::limits::{Limiters, Strangers};
+use crate::metrics::Rpcs;
 use crate::providers::Providers;
 
 /// The providers and their keys. A call keeps to the state that it began with.
@@ -18,32 +19,33 @@ pub(crate) struct State {
     pub(crate) keys: Keys,
 }
 
-/// The state that a call begins with, and what has been counted whatever the state. Clones are the same.
+/// What outlives every configuration of a process.
+#[derive(Debug)]
+pub(crate) struct Lasting {
+    /// What has been counted of each provider.
+    pub(crate) limiters: Limiters,
+    /// What has been counted of calls without a right key.
+    pub(crate) strangers: Strangers,
+    /// The calls to connectors.
+    pub(crate) rpcs: Rpcs,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// The state that a call begins with, and what lasts whatever the state. Clones are the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
     state: Arc<ArcSwap<State>>,
-    limiters: Limiters,
-    strangers: Arc<Strangers>,
-    shutdown: Shutdown,
+    lasting: Arc<Lasting>,
 }
 
 impl State {
     /// Prepares the connection to each connector; must be called within a tokio runtime. What a provider has gathered
     /// in its life goes on from the state `before`.
-    fn new(
-        config: &Config,
-        before: Option<&Self>,
-        limiters: &Limiters,
-        shutdown: &Shutdown,
-    ) -> Result<Self, Malformed> {
+    fn new(config: &Config, before: Option<&Self>, lasting: &Lasting) -> Result<Self, Malformed> {
         let keys = config.providers.iter().map(|p| p.api_keys.as_slice());
         let keys = Keys::new(keys, before.map(|state| &state.keys));
-        let providers = Providers::new(
-            config,
-            before.map(|state| &state.providers),
-            limiters,
-            shutdown,
-        )?;
+        let before = before.map(|state| &state.providers);
+        let providers = Providers::new(config, before, lasting)?;
         Ok(Self { providers, keys })
     }
 }
@@ -54,13 +56,16 @@ impl Live {
     /// # Errors
     /// `Malformed` when a connector's address is not one that HTTP can use.
     pub(crate) fn new(config: &Config, shutdown: &Shutdown) -> Result<Self, Malformed> {
-        let limiters = Limiters::default();
-        let state = State::new(config, None, &limiters, shutdown)?;
+        let lasting = Lasting {
+            limiters: Limiters::default(),
+            strangers: Strangers::new(config.failed_authentications),
+            rpcs: Rpcs::new(),
+            shutdown: shutdown.clone(),
+        };
+        let state = State::new(config, None, &lasting)?;
         Ok(Self {
             state: Arc::new(ArcSwap::from_pointee(state)),
-            limiters,
-            strangers: Arc::new(Strangers::new(config.failed_authentications)),
-            shutdown: shutdown.clone(),
+            lasting: Arc::new(lasting),
         })
     }
 
@@ -69,14 +74,9 @@ impl Live {
         self.state.load_full()
     }
 
-    /// What has been counted of each provider.
-    pub(crate) fn limiters(&self) -> &Limiters {
-        &self.limiters
-    }
-
-    /// What has been counted of calls without a right key.
-    pub(crate) fn strangers(&self) -> &Strangers {
-        &self.strangers
+    /// What lasts.
+    pub(crate) fn lasting(&self) -> &Lasting {
+        &self.lasting
     }
 
     /// Replaces the state for the calls that begin from now on; must be called within a tokio runtime.
@@ -84,7 +84,7 @@ impl Live {
     /// # Errors
     /// `Malformed` as for [`new`](Self::new); then nothing is replaced.
     pub(crate) fn replace(&self, config: &Config) -> Result<(), Malformed> {
-        let state = State::new(config, Some(&self.now()), &self.limiters, &self.shutdown)?;
+        let state = State::new(config, Some(&self.now()), &self.lasting)?;
         self.state.store(Arc::new(state));
         Ok(())
     }

@@ -301,3 +301,30 @@ async fn what_was_counted_of_a_provider_or_key_ends_with_it() {
     assert!(after.lines().any(|line| line == stays), "{after}");
     assert!(matches!(bridge.next().await, Seen::Create(_)));
 }
+
+#[tokio::test]
+async fn two_gateways_in_one_process_do_not_disturb_each_other() {
+    let (one, other) = (Bridge::start().await, Bridge::start().await);
+    let body = r#"{"client_name":"x"}"#;
+    for gateway in [&one, &other] {
+        assert_eq!(gateway.call("POST", "/a", KEY, body).await.0, 201);
+    }
+    let counts = |gateway: &Bridge| {
+        let metrics = gateway.metrics();
+        let of_creates = |line: &&str| {
+            line.starts_with("rpc_client_call_duration_seconds_count{")
+                && line.contains("CreateClient")
+        };
+        let lines = metrics.lines().filter(of_creates);
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Nothing of a provider that is served elsewhere is forgotten, and nothing is told twice.
+    let mut config = other.config.clone();
+    config.providers.clear();
+    other.live.replace(&config).unwrap();
+    assert!(counts(&other).is_empty());
+    let [count] = &*counts(&one) else {
+        panic!("{:?}", counts(&one))
+    };
+    assert!(count.ends_with(" 1"), "{count}");
+}

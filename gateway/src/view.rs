@@ -27,8 +27,9 @@ impl Collector for View {
         let state = self.live.now();
         let providers = state.providers.all();
         let served: BTreeSet<_> = providers.iter().map(|provider| &provider.label).collect();
-        self.metrics
-            .encode_providers(&mut encoder, |provider| served.contains(provider))?;
+        let is_served = |provider: &_| served.contains(provider);
+        self.live.lasting().rpcs.encode(&mut encoder, is_served)?;
+        self.metrics.encode_providers(&mut encoder, is_served)?;
 
         let help = "Creating calls whose undoing the connector has not accepted, or that are not looked at again since";
         let mut pending =

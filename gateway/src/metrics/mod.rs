@@ -1,13 +1,13 @@
 //! The gateway's metrics. Every label is one of a few values that we chose, or a configured provider.
 
 mod providers;
+mod rpcs;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use dcr_contract::Observer;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub(crate) use self::providers::ProviderLabel;
 use self::providers::{Providers, labels_of_a_provider};
+pub(crate) use self::rpcs::Rpcs;
 
 /// Labels of `http_server_request_duration_seconds`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,13 +46,6 @@ struct MemberLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RpcLabels {
-    provider: ProviderLabel,
-    rpc: &'static str,
-    code: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ProviderLabels {
     provider: ProviderLabel,
 }
@@ -62,7 +56,7 @@ struct ShedLabels {
     reason: &'static str,
 }
 
-labels_of_a_provider!(OperationLabels, RpcLabels, ProviderLabels, ShedLabels);
+labels_of_a_provider!(OperationLabels, ProviderLabels, ShedLabels);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
@@ -175,13 +169,6 @@ impl Metrics {
         encoder: &mut DescriptorEncoder<'_>,
         is_served: impl Fn(&ProviderLabel) -> bool,
     ) -> fmt::Result {
-        RPCS.encode(
-            encoder,
-            "rpc_client_call_duration",
-            "From a call to a connector to its answer",
-            Some(&Unit::Seconds),
-            &is_served,
-        )?;
         self.in_flight.encode(
             encoder,
             "dcr_inflight",
@@ -255,30 +242,6 @@ pub(crate) struct InFlight(Gauge);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-/// The process's own, for connections to connectors are there before the metrics and outlive a configuration.
-static RPCS: LazyLock<Providers<RpcLabels, Histogram>> = LazyLock::new(|| Providers::new(duration));
-
-/// Whom a provider's connector tells of its calls.
-pub(crate) fn observer(provider: &ProviderLabel) -> Arc<dyn Observer> {
-    Arc::new(Rpcs(provider.clone()))
-}
-
-/// The calls to one provider's connector.
-#[derive(Debug)]
-struct Rpcs(ProviderLabel);
-
-impl Observer for Rpcs {
-    fn ended(&self, rpc: &'static str, code: &'static str, took: Duration) {
-        let provider = self.0.clone();
-        let labels = RpcLabels {
-            provider,
-            rpc,
-            code,
-        };
-        RPCS.get(&labels).observe(took.as_secs_f64());
     }
 }
 
