@@ -96,14 +96,14 @@ pub async fn check(dir: &Path) -> Findings {
     let Loaded {
         config,
         held_up,
-        ignored,
+        warnings,
         ..
     } = match load_dir(dir) {
         Ok(loaded) => loaded,
         Err(problems) => return Findings(problems.iter().map(mistake).collect()),
     };
     let mut rows: Vec<Row> = held_up.values().flatten().map(mistake).collect();
-    rows.extend(ignored.iter().map(oddity));
+    rows.extend(warnings.iter().map(oddity));
     let here = here(&config, SystemTime::now());
     rows.extend(here.map(|(severity, code, sentence)| row(severity, code, sentence)));
     let Config {

@@ -45,13 +45,14 @@ impl ProviderPath {
         Ok(Self(text.into()))
     }
 
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
+    /// The path of a provider whose file names none.
+    pub(crate) fn of(id: &ProviderId) -> Self {
+        Self(id.as_str().into())
     }
 
-    /// Whether the path of the provider with this id is its name.
-    pub(crate) fn is_named_as(&self, id: &ProviderId) -> bool {
-        *self.0 == *id.as_str()
+    /// Whether it is the id, or begins with it and a slash: no two such paths of different providers meet.
+    pub(crate) fn is_below(&self, id: &ProviderId) -> bool {
+        self.0.split('/').next() == Some(id.as_str())
     }
 
     /// What follows this path in the path of a request; `None` when it is another's.

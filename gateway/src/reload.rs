@@ -126,8 +126,8 @@ fn tell(before: Option<&Loaded>, now: &Loaded) {
             tracing::error!("the last good configuration stays in force: {problem}");
         }
     }
-    if before.is_none_or(|before| before.ignored != now.ignored) {
-        for problem in &now.ignored {
+    if before.is_none_or(|before| before.warnings != now.warnings) {
+        for problem in &now.warnings {
             tracing::warn!("{problem}");
         }
     }

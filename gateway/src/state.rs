@@ -42,7 +42,10 @@ impl State {
     /// Prepares the connection to each connector; must be called within a tokio runtime. What a provider has gathered
     /// in its life goes on from the state `before`.
     fn new(config: &Config, before: Option<&Self>, lasting: &Lasting) -> Result<Self, Malformed> {
-        let keys = config.providers.iter().map(|p| p.api_keys.as_slice());
+        let keys = config
+            .providers
+            .iter()
+            .map(|p| (&p.id, p.api_keys.as_slice()));
         let keys = Keys::new(keys, before.map(|state| &state.keys));
         let before = before.map(|state| &state.providers);
         let providers = Providers::new(config, before, lasting)?;

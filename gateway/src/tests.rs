@@ -216,6 +216,26 @@ async fn nobody_without_the_right_key_learns_or_sends_anything() {
 }
 
 #[tokio::test]
+async fn a_key_that_two_providers_list_opens_each_at_its_own_path() {
+    let bridge = Bridge::start().await;
+    let mut config = bridge.config.clone();
+    // Somebody has copied the second's hash: it takes nothing from the second, and the first's key is where it was.
+    let copied = config.providers[1].api_keys.clone();
+    config.providers[0].api_keys.extend(copied);
+    bridge.live.replace(&config).unwrap();
+    let body = r#"{"client_name":"x"}"#;
+    for (path, key, status) in [
+        ("/a", KEY, 201),
+        ("/a", OTHER_KEY, 201),
+        ("/b", OTHER_KEY, 201),
+        ("/b", KEY, 401),
+    ] {
+        let answer = bridge.call("POST", path, key, body).await;
+        assert_eq!(answer.0, status, "{path} {key}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_of_64_kib_is_read_and_one_more_byte_is_not() {
     let bridge = Bridge::start().await;
     let body = r#"{"client_name":"x"}"#;

@@ -1,10 +1,9 @@
 //! The gateway's configuration: `gateway.yaml`, and one file for each provider in `providers.d/`.
 //!
 //! Each provider's file is judged alone: one team's mistake never holds up another's provider. A file is named after
-//! its provider's id. Where two claim the same path or key, the one that has had it keeps it; at a start, the provider
-//! whose id is its path has it, then the first by name.
+//! its provider's id, and the provider's path begins with it, so that no file can claim what another one has.
 
-mod claims;
+mod files;
 mod folder;
 mod gateway;
 mod konnect;
@@ -25,7 +24,7 @@ use dcr_runtime::telemetry::Tracing;
 use dcr_runtime::tls::{ClientIdentity, PeerIdentity, ServerIdentity};
 use jiff::Timestamp;
 
-use self::claims::{Files, settle};
+use self::files::{Files, settle, shared_keys};
 use self::folder::Folder;
 use self::gateway::Again;
 pub use self::konnect::{Konnect, KonnectApi};
@@ -81,7 +80,7 @@ impl Config {
 pub struct ProviderConfig {
     /// Its name: part of every mark, so it may never change.
     pub id: ProviderId,
-    /// The path of its base URL.
+    /// The path of its base URL. In a file it is the id, or begins with it and a slash; default: the id.
     pub path: ProviderPath,
     /// The connector that serves it.
     pub connector: ConnectorAddress,
@@ -122,8 +121,9 @@ pub struct Loaded {
     /// What is wrong with the files in `providers.d/` whose content is not in it. When a file was good before, its last
     /// good version still is.
     pub held_up: BTreeMap<PathBuf, Problems>,
-    /// Files that are not read although they look as if they should be.
-    pub ignored: Problems,
+    /// What is odd and holds up nobody: files that are not read although they look as if they should be, and keys that
+    /// open several providers.
+    pub warnings: Problems,
     /// What is wrong with the directory itself since it was read the first time; the last good version is in force.
     pub(crate) refused: Problems,
     /// Members of `gateway.yaml` that differ from those in force and wait for a restart.
@@ -138,7 +138,10 @@ pub struct Loaded {
 /// Mistakes in those alone are in [`Loaded::held_up`].
 pub fn load_dir(dir: &Path) -> Result<Loaded, Problems> {
     let gateway = gateway::gateway(&folder::gateway_file(dir));
-    let Folder { providers, ignored } = Folder::read(dir, gateway.as_ref().ok());
+    let Folder {
+        providers,
+        ignored: mut warnings,
+    } = Folder::read(dir, gateway.as_ref().ok());
     let mut refused = Problems::in_file(dir);
     let read = providers.unwrap_or_else(|problems| {
         refused.append(problems);
@@ -148,10 +151,11 @@ pub fn load_dir(dir: &Path) -> Result<Loaded, Problems> {
     match gateway {
         Ok(mut config) if refused.is_empty() => {
             config.providers = files.values().cloned().collect();
+            shared_keys(&files, &mut warnings);
             Ok(Loaded {
                 config,
                 held_up,
-                ignored,
+                warnings,
                 refused,
                 restart: Vec::new(),
                 files,
@@ -174,7 +178,7 @@ impl Loaded {
     pub(crate) fn again(&self, dir: &Path) -> Self {
         let Folder { providers, ignored } = Folder::read(dir, Some(&self.config));
         let mut new = Self {
-            ignored,
+            warnings: ignored,
             refused: Problems::in_file(dir),
             ..self.clone()
         };
@@ -192,6 +196,7 @@ impl Loaded {
             Err(problems) => new.refused.append(problems),
         }
         new.config.providers = new.files.values().cloned().collect();
+        shared_keys(&new.files, &mut new.warnings);
         new
     }
 

@@ -59,7 +59,10 @@ pub(super) fn provider(file: &Path, has_connector_tls: bool) -> Result<ProviderC
             format!("must be the file's name: rename the file to {id}.yaml, or change the id");
         problems.at(written, "id", sentence);
     }
-    let path = required(read.path, "path", &mut problems, ProviderPath::parse);
+    let path = match read.path {
+        Some(written) => path(&written, id.as_ref(), &mut problems),
+        None => id.as_ref().map(ProviderPath::of),
+    };
     let connector = required(
         read.connector.clone(),
         "connector",
@@ -102,10 +105,16 @@ pub(super) fn provider(file: &Path, has_connector_tls: bool) -> Result<ProviderC
             "must hold at least one key; `dcr-gateway new-key` makes one",
         );
     }
-    let mut api_keys = Vec::new();
+    let mut api_keys: Vec<ApiKey> = Vec::new();
     for (n, entry) in read.api_keys.into_iter().enumerate() {
         let member = |name| format!("api_keys[{n}].{name}");
+        let written = entry.hash.clone();
         let hash = required(entry.hash, &member("hash"), &mut problems, KeyHash::parse);
+        let is_known = |key: &ApiKey| hash.as_ref() == Some(&key.hash);
+        if let Some(written) = written.filter(|_| api_keys.iter().any(is_known)) {
+            let sentence = "is in this file already; leave one of the two";
+            problems.at(&written, member("hash"), sentence);
+        }
         let expires_at = entry
             .expires_at
             .and_then(|written| parsed(&written, &member("expires_at"), &mut problems, time));
@@ -132,6 +141,20 @@ pub(super) fn provider(file: &Path, has_connector_tls: bool) -> Result<ProviderC
         }),
         _ => Err(problems),
     }
+}
+
+/// A path that no other provider's file can claim as well.
+fn path(
+    written: &Located<String>,
+    id: Option<&ProviderId>,
+    problems: &mut Problems,
+) -> Option<ProviderPath> {
+    let path = parsed(written, "path", problems, ProviderPath::parse)?;
+    if let Some(id) = id.filter(|id| !path.is_below(id)) {
+        let sentence = format!("must be {id}, or begin with {id}/: leave it out, or change it");
+        problems.at(written, "path", sentence);
+    }
+    Some(path)
 }
 
 fn identity(text: &str) -> Result<PeerIdentity, Malformed> {

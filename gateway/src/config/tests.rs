@@ -65,7 +65,7 @@ fn found<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Found {
 
 #[test]
 fn a_directory_is_read_whole() {
-    let mut keycloak = provider("keycloak", "v1/keycloak", 1);
+    let mut keycloak = provider("keycloak", "keycloak/v1", 1);
     keycloak += "  expires_at: 2027-01-01T00:00:00Z\n";
     let dir = Dir::new(
         GATEWAY,
@@ -81,7 +81,7 @@ fn a_directory_is_read_whole() {
         panic!()
     };
     assert_eq!(loaded.config.installation.as_str(), "test");
-    assert_eq!(first.path.to_string(), "v1/keycloak");
+    assert_eq!(first.path.to_string(), "keycloak/v1");
     assert_eq!(
         first.api_keys[0].expires_at,
         "2027-01-01T00:00:00Z".parse().ok()
@@ -121,7 +121,7 @@ fn every_mistake_of_the_gateways_file_is_told_with_its_line() {
 #[test]
 fn one_providers_mistakes_hold_up_no_other() {
     let bad = "id: X\npath: /x\nconnector: nowhere\napi_keys:\n- hash: planted\n  expires_at: soon\n- {}\n";
-    let keyless = provider("keyless", "k", 4);
+    let keyless = provider("keyless", "keyless", 4);
     let keyless = keyless
         .split("- hash")
         .next()
@@ -133,10 +133,10 @@ fn one_providers_mistakes_hold_up_no_other() {
             ("bad.yaml", bad),
             ("empty.yaml", ""),
             ("keyless.yaml", &keyless),
-            ("good.yaml", &provider("good", "okta", 2)),
+            ("good.yaml", &provider("good", "good", 2)),
             (
                 "unknown.yaml",
-                &format!("{}surprise: 1\n", provider("unknown", "a", 3)),
+                &format!("{}surprise: 1\n", provider("unknown", "unknown", 3)),
             ),
         ],
     );
@@ -166,70 +166,59 @@ fn one_providers_mistakes_hold_up_no_other() {
 }
 
 #[test]
-fn what_two_files_claim_stays_with_one_and_both_are_named() {
-    let dir = Dir::new(
-        GATEWAY,
-        &[
-            ("a.yaml", &provider("a", "a", 1)),
-            ("b.yaml", &provider("b", "a", 2)),
-            ("c.yaml", &provider("c", "c", 1)),
-            ("d.yaml", &provider("d", "d", 4)),
-        ],
-    );
-    let loaded = dir.load().unwrap();
-    assert_eq!(ids(&loaded), ["a", "d"]);
-    let member = |file: &str, path: &str| (file.to_owned(), None, path.to_owned());
-    assert_eq!(
-        held_up(&loaded),
-        [
-            member("b.yaml", "path"),
-            member("c.yaml", "api_keys[0].hash"),
-        ]
-    );
-    assert!(
-        loaded
-            .held_up
-            .values()
-            .flatten()
-            .all(|p| p.sentence.contains("a.yaml"))
-    );
-}
-
-#[test]
-fn a_file_is_named_after_its_providers_id_so_that_none_takes_anothers_at_a_restart() {
+fn a_file_is_named_after_its_providers_id_and_its_path_begins_with_it() {
     let dir = Dir::new(GATEWAY, &[("okta.yaml", &provider("okta", "okta", 1))]);
-    dir.put("a.yaml", Some(&provider("okta", "okta", 1)));
-    dir.put("b.yaml", Some(&provider("b", "okta", 2)));
-    let restarted = dir.load().unwrap();
-    assert_eq!(ids(&restarted), ["okta"]);
-    let member = |file: &str, line, path: &str| (file.to_owned(), line, path.to_owned());
-    assert_eq!(
-        held_up(&restarted),
-        [
-            member("a.yaml", Some(1), "id"),
-            // The first by name, and yet the path is the name of another.
-            member("b.yaml", None, "path"),
-        ]
+    let first = dir.load().unwrap();
+    dir.put("a.yaml", Some(&provider("okta", "okta", 2)));
+    dir.put("b.yaml", Some(&provider("b", "okta", 3)));
+    dir.put("c.yaml", Some(&provider("c", "okta/c", 4)));
+    dir.put("d.yaml", Some(&provider("d", "do", 5)));
+    dir.put("e.yaml", Some(&provider("e", "e/okta", 6)));
+    dir.put(
+        "f.yaml",
+        Some(&provider("f", "f", 7).replace("path: f\n", "")),
     );
-    let told = restarted.held_up.values().flatten().next().unwrap();
-    assert!(told.sentence.contains("okta.yaml"), "{told}");
+    for loaded in [first.again(&dir.0), dir.load().unwrap()] {
+        assert_eq!(ids(&loaded), ["e", "f", "okta"]);
+        assert_eq!(paths(&loaded), ["e/okta", "f", "okta"]);
+        let member = |file: &str, line, path: &str| (file.to_owned(), Some(line), path.to_owned());
+        assert_eq!(
+            held_up(&loaded),
+            [
+                member("a.yaml", 1, "id"),
+                member("b.yaml", 2, "path"),
+                member("c.yaml", 2, "path"),
+                member("d.yaml", 2, "path"),
+            ]
+        );
+        let told = loaded.held_up.values().next().unwrap().to_string();
+        assert!(told.contains("okta.yaml"), "{told}");
+    }
 }
 
 #[test]
-fn no_path_lies_below_another_providers() {
-    let dir = Dir::new(GATEWAY, &[("a.yaml", &provider("a", "v1/a", 1))]);
+fn a_key_of_two_providers_holds_up_neither_and_is_told() {
+    let dir = Dir::new(GATEWAY, &[("b.yaml", &provider("b", "b", 1))]);
     let first = dir.load().unwrap();
-    let others = [("v1", false), ("v1/a/b", false), ("v1/a.b", true)];
-    for (path, is_served) in others {
-        dir.put("b.yaml", Some(&provider("b", path, 2)));
-        for loaded in [first.again(&dir.0), dir.load().unwrap()] {
-            let expected = if is_served { &["a", "b"][..] } else { &["a"] };
-            assert_eq!(ids(&loaded), expected, "{path}");
-            let told = loaded.held_up.values().next().map(ToString::to_string);
-            let names_both = |told: String| told.contains("v1/a") && told.contains("a.yaml");
-            assert_eq!(told.is_some_and(names_both), !is_served, "{path}");
-        }
+    assert!(first.warnings.is_empty());
+    dir.put("a.yaml", Some(&provider("a", "a", 1)));
+    for loaded in [first.again(&dir.0), dir.load().unwrap()] {
+        assert_eq!(ids(&loaded), ["a", "b"]);
+        assert!(loaded.held_up.is_empty(), "{:?}", loaded.held_up);
+        let member = ("b.yaml".to_owned(), None, "api_keys[0].hash".to_owned());
+        assert_eq!(found(&loaded.warnings), [member]);
+        let told = loaded.warnings.to_string();
+        assert!(told.contains("a.yaml"), "{told}");
     }
+}
+
+#[test]
+fn a_key_is_in_a_file_once() {
+    let hash = HASH.replace("ba78", "0001");
+    let twice = provider("a", "a", 1) + &format!("- hash: {hash}\n");
+    let loaded = Dir::new(GATEWAY, &[("a.yaml", &twice)]).load().unwrap();
+    let member = ("a.yaml".to_owned(), Some(6), "api_keys[1].hash".to_owned());
+    assert_eq!(held_up(&loaded), [member]);
 }
 
 #[test]
@@ -328,7 +317,7 @@ fn what_looks_as_if_it_were_read_and_is_not_is_told() {
     fs::write(dir.0.join("notes.txt"), "").unwrap();
     let loaded = dir.load().unwrap();
     assert!(loaded.held_up.is_empty(), "{:?}", loaded.held_up);
-    let files: Vec<_> = found(&loaded.ignored)
+    let files: Vec<_> = found(&loaded.warnings)
         .into_iter()
         .map(|(file, ..)| file)
         .collect();
@@ -341,12 +330,12 @@ fn a_file_that_breaks_keeps_its_last_good_version_until_it_is_mended_or_gone() {
     let dir = Dir::new(GATEWAY, &[("a.yaml", &a), ("b.yaml", &b)]);
     let first = dir.load().unwrap();
     dir.put("a.yaml", Some("id: a\npath: /\n"));
-    dir.put("b.yaml", Some(&provider("b", "b2", 3)));
+    dir.put("b.yaml", Some(&provider("b", "b/2", 3)));
     dir.put("c.yaml", Some("id: c\n"));
     dir.put("d.yaml", Some(&provider("d", "d", 4)));
     let broken = first.again(&dir.0);
     assert_eq!(ids(&broken), ["a", "b", "d"]);
-    assert_eq!(paths(&broken), ["a", "b2", "d"]);
+    assert_eq!(paths(&broken), ["a", "b/2", "d"]);
     let held: Vec<_> = broken
         .held_up
         .keys()
@@ -365,81 +354,6 @@ fn a_file_that_breaks_keeps_its_last_good_version_until_it_is_mended_or_gone() {
     let mended = broken.again(&dir.0);
     assert_eq!(ids(&mended), ["b", "c", "d"]);
     assert!(mended.held_up.is_empty(), "{:?}", mended.held_up);
-}
-
-#[test]
-fn a_new_claim_to_what_another_file_has_is_refused_whatever_the_names() {
-    let dir = Dir::new(
-        GATEWAY,
-        &[
-            ("a.yaml", &provider("a", "a", 1)),
-            ("b.yaml", &provider("b", "b", 2)),
-        ],
-    );
-    let first = dir.load().unwrap();
-    for claim in [provider("a", "b", 1), provider("a", "a", 2)] {
-        dir.put("a.yaml", Some(&claim));
-        let second = first.again(&dir.0);
-        assert_eq!(second.config.providers, first.config.providers);
-        let held = held_up(&second);
-        let [(file, None, _)] = held.as_slice() else {
-            panic!("{held:?}")
-        };
-        assert_eq!(file, "a.yaml");
-    }
-    // What the other gives up at the same time may be had.
-    dir.put("a.yaml", Some(&provider("a", "b", 2)));
-    dir.put("b.yaml", Some(&provider("b", "a", 1)));
-    let swapped = first.again(&dir.0);
-    assert_eq!(paths(&swapped), ["b", "a"]);
-    assert!(swapped.held_up.is_empty(), "{:?}", swapped.held_up);
-}
-
-#[test]
-fn a_refused_version_takes_no_claim_with_it_and_its_last_good_one_goes_before_new_ones() {
-    let dir = Dir::new(
-        GATEWAY,
-        &[
-            ("b.yaml", &provider("b", "b", 2)),
-            ("c.yaml", &provider("c", "c", 3)),
-        ],
-    );
-    let first = dir.load().unwrap();
-    // `c` wants to leave its path for one that `b` has and is refused; so `a` cannot have what `c` did not leave.
-    dir.put("a.yaml", Some(&provider("a", "c", 1)));
-    dir.put("c.yaml", Some(&provider("c", "b", 3)));
-    let second = first.again(&dir.0);
-    assert_eq!(second.config.providers, first.config.providers);
-    assert_eq!(second.held_up.len(), 2);
-    let told = second.held_up.values().next().unwrap().to_string();
-    assert!(
-        told.contains("last good version of") && told.contains("c.yaml"),
-        "{told}"
-    );
-}
-
-#[test]
-fn what_stood_in_the_way_and_was_refused_itself_holds_up_nobody() {
-    let dir = Dir::new(GATEWAY, &[("b.yaml", &provider("b", "b", 2))]);
-    let first = dir.load().unwrap();
-    // `a` comes before `b` and wants the same path; but it wants a key as well that `b` has.
-    dir.put("a.yaml", Some(&provider("a", "new", 2)));
-    dir.put("b.yaml", Some(&provider("b", "new", 2)));
-    let second = first.again(&dir.0);
-    assert_eq!(
-        (ids(&second), paths(&second)),
-        (vec!["b"], vec!["new".to_owned()])
-    );
-    let held: Vec<_> = held_up(&second)
-        .into_iter()
-        .map(|(f, _, path)| (f, path))
-        .collect();
-    let member = |path: &str| ("a.yaml".to_owned(), path.to_owned());
-    assert!(
-        held.iter()
-            .all(|held| *held == member("path") || *held == member("api_keys[0].hash")),
-        "{held:?}"
-    );
 }
 
 #[test]

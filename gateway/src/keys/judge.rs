@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use dcr_contract::model::ProviderId;
 use dcr_runtime::rate::{Gate, Rate};
 use http::HeaderMap;
 use jiff::Timestamp;
@@ -53,11 +54,13 @@ impl Denial {
 pub(crate) struct Key {
     /// The number of its provider.
     owner: usize,
+    /// Its provider, also when that has another number.
+    provider: ProviderId,
     pub(crate) configured: ApiKey,
     life: Arc<Life>,
 }
 
-/// What has been counted of a key, whatever its provider's configuration was.
+/// What has been counted of a provider's key, whatever its configuration was.
 #[derive(Debug, Default)]
 struct Life {
     calls: Gate,
@@ -97,25 +100,27 @@ impl Key {
 pub(crate) struct Keys(Vec<Key>);
 
 impl Keys {
-    /// The keys of the providers in this order. What has been counted of a key goes on from `before`.
+    /// The keys of the providers in this order. What has been counted of a provider's key goes on from `before`.
     pub(crate) fn new<'k>(
-        providers: impl IntoIterator<Item = &'k [ApiKey]>,
+        providers: impl IntoIterator<Item = (&'k ProviderId, &'k [ApiKey])>,
         before: Option<&Self>,
     ) -> Self {
         let before = before.map_or(&[][..], |keys| &keys.0);
-        let life = |key: &ApiKey| {
+        let life = |provider: &ProviderId, key: &ApiKey| {
             let same = before
                 .iter()
-                .find(|known| known.configured.hash == key.hash);
+                .find(|known| known.provider == *provider && known.configured.hash == key.hash);
             same.map(|known| Arc::clone(&known.life))
                 .unwrap_or_default()
         };
         let numbered = providers.into_iter().enumerate();
-        let keys = numbered.flat_map(|(owner, keys)| keys.iter().map(move |key| (owner, key)));
-        let key = |(owner, key): (usize, &ApiKey)| Key {
+        let keys =
+            numbered.flat_map(|(owner, (id, keys))| keys.iter().map(move |key| (owner, id, key)));
+        let key = |(owner, provider, key): (usize, &ProviderId, &ApiKey)| Key {
             owner,
+            provider: provider.clone(),
             configured: key.clone(),
-            life: life(key),
+            life: life(provider, key),
         };
         Self(keys.map(key).collect())
     }
@@ -189,10 +194,15 @@ mod tests {
         }
     }
 
+    fn id(text: &str) -> ProviderId {
+        ProviderId::parse(text).unwrap()
+    }
+
     fn judge(provider: Option<usize>, values: &[&[u8]]) -> Result<(), Denial> {
         let end = Some("2026-01-01T00:00:00Z");
         let first = [key(FIRST, Some("2026-01-01T00:00:01Z")), key(OLD, end)];
-        let keys = Keys::new([&first[..], &[key(SECOND, None)]], None);
+        let (one, two) = (id("one"), id("two"));
+        let keys = Keys::new([(&one, &first[..]), (&two, &[key(SECOND, None)])], None);
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(HEADER, http::HeaderValue::from_bytes(value).unwrap());
@@ -223,14 +233,21 @@ mod tests {
     fn each_key_has_its_own_rate_and_keeps_what_was_counted_when_others_come() {
         let rate = Rate::per_minute(1, 1);
         let (first, second) = (key(FIRST, None), key(SECOND, None));
-        let before = Keys::new([&[first.clone()][..]], None);
+        let (one, two) = (id("one"), id("two"));
+        let before = Keys::new([(&two, &[first.clone()][..])], None);
         let passes = |keys: &Keys, provider| {
             let passes = |key: &Key| key.pass(&rate).is_ok();
             keys.of(provider).map(passes).collect::<Vec<_>>()
         };
         assert_eq!(passes(&before, 0), [true]);
-        let after = Keys::new([&[][..], &[second, first]], Some(&before));
+        // Nor does it count with another provider that has the same key.
+        let copied = [first.clone()];
+        let after = Keys::new(
+            [(&one, &copied[..]), (&two, &[second, first])],
+            Some(&before),
+        );
         assert_eq!(passes(&after, 1), [true, false]);
+        assert_eq!(passes(&after, 0), [true]);
     }
 
     #[test]
