@@ -4,6 +4,7 @@
 //! there are too many. The identity provider's own refusal of a second client with the same id, and the mark, hold
 //! where it does not. An id counts for its caller alone: no provider can abort or block what is another's.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,24 +36,43 @@ pub(super) enum Known {
 #[derive(Debug, Default)]
 pub(super) struct History(Mutex<Operations>);
 
-type Key = (Caller, OperationId);
-
 #[derive(Debug, Default)]
 struct Operations {
-    known: HashMap<Key, Known>,
-    order: VecDeque<Key>,
+    /// By id: two callers hardly ever have the same one.
+    known: HashMap<OperationId, Vec<(Caller, Known)>>,
+    /// Whose the ids are, in the order of their coming.
+    order: VecDeque<(Caller, OperationId)>,
 }
 
 impl Operations {
-    fn set(&mut self, key: Key, known: Known) {
-        if self.known.insert(key.clone(), known).is_some() {
+    fn get(&self, caller: &Caller, operation: OperationId) -> Option<&Known> {
+        let mut callers = self.known.get(&operation)?.iter();
+        callers.find_map(|(of, known)| (of == caller).then_some(known))
+    }
+
+    fn set(&mut self, caller: &Caller, operation: OperationId, new: Known) {
+        let callers = self.known.entry(operation);
+        let callers = callers.or_insert_with(|| Vec::with_capacity(1));
+        if let Some((_, known)) = callers.iter_mut().find(|(of, _)| of == caller) {
+            *known = new;
             return;
         }
-        self.order.push_back(key);
-        if self.order.len() > MOST
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
+        callers.push((caller.clone(), new));
+        self.order.push_back((caller.clone(), operation));
+        if self.order.len() > MOST {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((caller, operation)) = self.order.pop_front() else {
+            return;
+        };
+        if let Entry::Occupied(mut callers) = self.known.entry(operation) {
+            callers.get_mut().retain(|(of, _)| *of != caller);
+            if callers.get().is_empty() {
+                callers.remove();
+            }
         }
     }
 }
@@ -64,10 +84,9 @@ impl History {
     /// `Conflict` when it was begun or aborted before; this call does nothing.
     pub(super) fn begin(&self, caller: &Caller, operation: OperationId) -> Result<(), Fault> {
         let mut operations = self.lock();
-        let key = (caller.clone(), operation);
-        let (reason, message) = match operations.known.get(&key) {
+        let (reason, message) = match operations.get(caller, operation) {
             None => {
-                operations.set(key, Known::Running);
+                operations.set(caller, operation, Known::Running);
                 return Ok(());
             }
             Some(Known::Aborted | Known::Settled(_)) => (
@@ -93,22 +112,27 @@ impl History {
         known: Known,
     ) -> Result<(), Fault> {
         let mut operations = self.lock();
-        let key = (caller.clone(), operation);
-        if let Some(Known::Aborted | Known::Settled(_)) = operations.known.get(&key) {
+        if let Some(Known::Aborted | Known::Settled(_)) = operations.get(caller, operation) {
             let message = "the operation was aborted while it ran; what it made is undone";
             return Err(Fault::new(FaultKind::Conflict, message)
                 .reason(Reason::OperationAborted)
                 .outcome(Outcome::Unknown));
         }
-        operations.set(key, known);
+        operations.set(caller, operation, known);
         Ok(())
     }
 
-    /// A caller named the client that an operation made. Nobody asks after operations that are too old to be aborted.
+    /// A caller named the client that an operation made. Nobody asks after operations that are too old to be aborted,
+    /// except for an undo that still tries: it knows them.
     pub(super) fn delivered(&self, caller: &Caller, operation: OperationId) {
-        if operation.age() <= OLDEST_ABORT {
-            self.lock()
-                .set((caller.clone(), operation), Known::Delivered);
+        let mut operations = self.lock();
+        let may_be_asked = match operations.get(caller, operation) {
+            Some(Known::Delivered) => false,
+            Some(_) => true,
+            None => operation.age() <= OLDEST_ABORT,
+        };
+        if may_be_asked {
+            operations.set(caller, operation, Known::Delivered);
         }
     }
 
@@ -116,10 +140,9 @@ impl History {
     /// settled stays so.
     pub(super) fn abort(&self, caller: &Caller, operation: OperationId) -> Option<Known> {
         let mut operations = self.lock();
-        let key = (caller.clone(), operation);
-        let before = operations.known.get(&key).cloned();
+        let before = operations.get(caller, operation).cloned();
         if !matches!(before, Some(Known::Delivered | Known::Settled(_))) {
-            operations.set(key, Known::Aborted);
+            operations.set(caller, operation, Known::Aborted);
         }
         before
     }
@@ -127,25 +150,22 @@ impl History {
     /// Nobody sees to an operation that was to be undone; the next abort of it finds this.
     pub(super) fn reopen(&self, caller: &Caller, operation: OperationId, known: Known) {
         let mut operations = self.lock();
-        let key = (caller.clone(), operation);
-        if let Some(Known::Running | Known::Aborted) = operations.known.get(&key) {
-            operations.set(key, known);
+        if let Some(Known::Running | Known::Aborted) = operations.get(caller, operation) {
+            operations.set(caller, operation, known);
         }
     }
 
     /// This came of undoing an operation, and every abort of it is answered so. What was delivered stays so.
     pub(super) fn settle(&self, caller: &Caller, operation: OperationId, abort: Abort) {
         let mut operations = self.lock();
-        let key = (caller.clone(), operation);
-        if operations.known.get(&key) != Some(&Known::Delivered) {
-            operations.set(key, Known::Settled(abort));
+        if operations.get(caller, operation) != Some(&Known::Delivered) {
+            operations.set(caller, operation, Known::Settled(abort));
         }
     }
 
     /// What is known of an operation.
     pub(super) fn of(&self, caller: &Caller, operation: OperationId) -> Option<Known> {
-        let key = (caller.clone(), operation);
-        self.lock().known.get(&key).cloned()
+        self.lock().get(caller, operation).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Operations> {
@@ -228,6 +248,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_still_to_be_undone_is_known_as_delivered_however_old_it_is() {
+        let (history, us) = (History::default(), caller("p"));
+        let old = OperationId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
+        history.abort(&us, old);
+        history.delivered(&us, old);
+        assert_eq!(history.of(&us, old), Some(Known::Delivered));
+    }
+
+    #[test]
     fn old_operations_and_too_many_are_forgotten() {
         let (history, us) = (History::default(), caller("p"));
         let old = OperationId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
@@ -235,11 +264,16 @@ mod tests {
         assert_eq!(history.of(&us, old), None);
         let first = OperationId::generate();
         history.begin(&us, first).unwrap();
-        for _ in 0..MOST {
+        history.begin(&caller("q"), first).unwrap();
+        for _ in 1..MOST {
             history.begin(&us, OperationId::generate()).unwrap();
         }
         assert_eq!(history.lock().known.len(), MOST);
         assert_eq!(history.lock().order.len(), MOST);
+        assert_eq!(
+            reason(history.begin(&caller("q"), first)),
+            Reason::OperationRepeated
+        );
         history.begin(&us, first).unwrap();
     }
 }
