@@ -54,3 +54,44 @@ fn log(finding: &Finding) {
         Severity::Error => tracing::error!(code, "identity provider: {sentence}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::managed::Imported;
+    use crate::managed::tests::scripted::Scripted;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_idp_is_examined_about_once_a_minute_until_the_process_stops() {
+        let (idp, shutdown) = (Scripted::new(true), Shutdown::new());
+        let connector = Managed::new(idp.clone(), Imported::default(), &shutdown);
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::new(&mut registry, "scripted", "1"));
+        let shown = |code: &str| {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            text.contains(&format!(r#"dcr_idp_check{{code="{code}""#))
+        };
+        let found = |code: &str| vec![Finding::new(Severity::Warning, code, "So it is.")];
+
+        idp.table().findings = found("BEFORE");
+        regularly(Arc::new(connector), metrics, &shutdown);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(shown("BEFORE"));
+        idp.table().findings = found("AFTER");
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        assert_eq!(idp.table().checks, 1);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(idp.table().checks, 2);
+        assert!(shown("AFTER") && !shown("BEFORE"));
+
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let checks = idp.table().checks;
+        assert!((12..=14).contains(&checks), "{checks}");
+        shutdown.drain(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(idp.table().checks, checks);
+    }
+}

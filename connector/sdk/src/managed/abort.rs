@@ -41,7 +41,18 @@ impl<I: Idp> Shared<I> {
             let message = "too many operations wait to be undone; nothing was done";
             Fault::new(FaultKind::Unavailable { after }, message)
         })?;
+        let undo = |made| Undo {
+            caller: caller.clone(),
+            operation,
+            made,
+            is_aborted: true,
+        };
         let made = match (target, self.history.abort(&caller, operation)) {
+            (AbortTarget::Create, Some(Known::Settled(Abort::Undone))) => {
+                // Its own task undid it, or another abort; another replica may make it yet.
+                self.look_once_more(undo(Target::Client));
+                return Ok(Abort::Undone);
+            }
             (_, Some(Known::Settled(abort))) => return Ok(abort),
             (_, Some(Known::Delivered)) => {
                 left_alone(operation);
@@ -58,21 +69,27 @@ impl<I: Idp> Shared<I> {
             }
             // Its own task learns of it at its end, and undoes it by the secret's id.
             (AbortTarget::AddSecret(_), Some(Known::Running)) => return Ok(Abort::Accepted),
-            (AbortTarget::AddSecret(_), _) => {
-                self.history.settle(&caller, operation, Abort::Cannot);
-                return Ok(Abort::Cannot);
+            (AbortTarget::AddSecret(_), known) => {
+                // Its task ended without a secret, or no task can have added one; else another replica's may have.
+                let is_nothing = known == Some(Known::Ended) || !self.can(Capability::AddSecret);
+                let abort = if is_nothing {
+                    Abort::Undone
+                } else {
+                    Abort::Cannot
+                };
+                self.history.settle(&caller, operation, abort);
+                return Ok(abort);
             }
         };
-        let undo = Undo {
-            caller,
-            operation,
-            made,
-        };
+        let undo = undo(made);
         // Where many wait already, this one need not be answered first.
         let mut looks = Looks::NowAndLater;
         if let Ok(_one_of_few) = self.pending.one_of_few_now() {
             match self.try_undo(&undo, deadline).await {
-                Ok(Tried::Gone) => return Ok(Abort::Undone),
+                Ok(Tried::Gone) => {
+                    self.look_once_more(undo);
+                    return Ok(Abort::Undone);
+                }
                 Ok(Tried::LeftAlone) => return Ok(Abort::Left),
                 Ok(Tried::Nothing) => looks = Looks::Later,
                 Err(fault) => {
@@ -86,8 +103,11 @@ impl<I: Idp> Shared<I> {
 
     /// Whether an added secret is found by its operation.
     fn finds_secrets(&self) -> bool {
-        let capabilities = self.idp.traits().capabilities;
-        capabilities.contains(&Capability::AbortAddSecret)
+        self.can(Capability::AbortAddSecret)
+    }
+
+    fn can(&self, capability: Capability) -> bool {
+        self.idp.traits().capabilities.contains(&capability)
     }
 
     /// The result of a task, which undoes itself unless it is taken.
@@ -107,7 +127,7 @@ impl<I: Idp> Shared<I> {
         }
         let undoing = async move {
             if let Some(place) = shared.claim(&undo) {
-                shared.settle(&undo, Looks::NowAndLater, place).await;
+                shared.settle(undo, Looks::NowAndLater, place).await;
             }
         };
         Ok(self.operations.armed(value, undoing))

@@ -105,6 +105,7 @@ impl<I: Idp> Connector for Managed<I> {
                 caller,
                 operation,
                 made: Target::Client,
+                is_aborted: false,
             };
             let created = match shared.idp.create(deadline, &mark, &client).await {
                 Ok(created) => created,
@@ -205,6 +206,7 @@ impl<I: Idp> Connector for Managed<I> {
                 caller: caller.clone(),
                 operation,
                 made,
+                is_aborted: false,
             };
             let labelled = undo(Target::LabelledSecret(client_id.clone()));
             let owned = match shared.own(&caller, deadline, &client_id).await {

@@ -16,7 +16,7 @@ mod protections;
 mod settle;
 mod shared;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod undo;
 
 use std::fmt;
@@ -31,6 +31,7 @@ use prometheus_client::registry::Registry;
 use self::locks::Locks;
 use self::operations::Operations;
 pub use self::ownership::Imported;
+use self::pending::Pending;
 pub use self::protections::{Protection, Protections};
 pub use self::shared::Owned;
 use self::shared::Shared;
@@ -81,6 +82,17 @@ impl<I: Idp> Managed<I> {
         shutdown: &Shutdown,
         protections: Protections,
     ) -> Self {
+        Self::bounded(idp, imported, shutdown, protections, pending::MOST)
+    }
+
+    /// The same with room for so many undos.
+    fn bounded(
+        idp: I,
+        imported: Imported,
+        shutdown: &Shutdown,
+        protections: Protections,
+        most: usize,
+    ) -> Self {
         let operations = Operations::new(shutdown.clone(), protections);
         let shared = |current: &Weak<_>| {
             ArcSwap::from_pointee(Shared {
@@ -90,7 +102,7 @@ impl<I: Idp> Managed<I> {
                 locks: Locks::new(protections),
                 operations,
                 history: Arc::default(),
-                pending: Arc::default(),
+                pending: Arc::new(Pending::new(most)),
                 cleaning_up: Arc::default(),
                 protections,
             })

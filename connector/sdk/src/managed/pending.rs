@@ -14,11 +14,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError};
 use tokio::time::Instant;
 
 /// The most that waits to be undone; each takes about 2 KB.
-const MOST: usize = 10_000;
+pub(super) const MOST: usize = 10_000;
 /// How many are undone at one time, so that a provider that comes back is not thrown over again.
 const AT_ONCE: usize = 16;
 
@@ -56,7 +56,9 @@ struct Labels {
 #[derive(Debug)]
 pub(super) struct Pending {
     waiting: Mutex<Waiting>,
+    most: usize,
     few: Semaphore,
+    many: Arc<Semaphore>,
     ended: Family<Labels, Counter>,
 }
 
@@ -76,21 +78,22 @@ pub(super) struct Place {
     _unfinished: Unfinished,
 }
 
-impl Default for Pending {
-    fn default() -> Self {
+impl Pending {
+    /// Room for so many.
+    pub(super) fn new(most: usize) -> Self {
         Self {
             waiting: Mutex::default(),
+            most,
             few: Semaphore::new(AT_ONCE),
+            many: Arc::new(Semaphore::new(most)),
             ended: Family::default(),
         }
     }
-}
 
-impl Pending {
     /// A place among what waits; `None` when there are too many.
     pub(super) fn place(self: &Arc<Self>, unfinished: Unfinished) -> Option<Place> {
         let mut waiting = self.lock();
-        if waiting.since.len() >= MOST {
+        if waiting.since.len() >= self.most {
             return None;
         }
         let number = waiting.next;
@@ -112,6 +115,11 @@ impl Pending {
     /// The same, unless others wait for it.
     pub(super) fn one_of_few_now(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         self.few.try_acquire()
+    }
+
+    /// Room for one more look at what was undone; `None` when too many are to come.
+    pub(super) fn one_of_many(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.many).try_acquire_owned().ok()
     }
 
     /// Counts an end.
@@ -184,7 +192,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_bounded_and_shown_with_its_age() {
-        let (pending, shutdown) = (Arc::<Pending>::default(), Shutdown::new());
+        let (pending, shutdown) = (Arc::new(Pending::new(MOST)), Shutdown::new());
         let mut registry = Registry::default();
         register(&pending, &mut registry);
         let shown = || {

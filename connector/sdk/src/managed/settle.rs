@@ -13,7 +13,7 @@ use super::protections::Protection;
 use super::shared::Shared;
 use super::undo::{Target, Tried, Undo};
 use crate::idp::Idp;
-use crate::model::{Deadline, OperationId};
+use crate::model::{Abort, Deadline, OperationId};
 
 /// Between two tries; each pause is twice as long as the one before, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -68,26 +68,63 @@ impl<I: Idp> Shared<I> {
     pub(super) fn settle_in_time(self: Arc<Self>, undo: Undo, looks: Looks, place: Place) {
         let operations = self.operations.clone();
         operations.spawn_because_of(&Cause::current(), "undo", async move {
-            self.settle(&undo, looks, place).await;
+            self.settle(undo, looks, place).await;
         });
     }
 
     /// Undoes, and tries until it is done.
-    pub(super) async fn settle(&self, undo: &Undo, looks: Looks, _place: Place) {
+    pub(super) async fn settle(self: Arc<Self>, undo: Undo, looks: Looks, _place: Place) {
         // Also when its abort was settled meanwhile: where the request came to two replicas, that has removed what the other
         // one made.
-        let now = matches!(looks, Looks::NowAndLater);
-        if now && self.until_known(undo).await != Some(Tried::Nothing) {
-            return;
+        if matches!(looks, Looks::NowAndLater) {
+            match self.until_known(&undo).await {
+                Some(Tried::Nothing) => {}
+                Some(Tried::Gone) => return self.look_once_more(undo),
+                Some(Tried::LeftAlone) | None => return,
+            }
         }
         if !self.protections.has(Protection::SettleLook) {
             return;
         }
         tokio::time::sleep(self.idp.traits().settle_after).await;
-        // Another undo of it may have been faster.
+        self.look_late(&undo).await;
+    }
+
+    /// Looks once more when a late commit would have shown itself, though a client was found and undone: a network that
+    /// sends a create to two replicas has it made by the other as well. Only where the gateway said that it has no answer:
+    /// the other's may have been delivered, and its client is not to be touched. Nothing is known to be left, so this
+    /// keeps no process from its end before it looks.
+    pub(super) fn look_once_more(self: &Arc<Self>, undo: Undo) {
+        let is_needed = undo.is_aborted && matches!(undo.made, Target::Client);
+        if !is_needed || !self.protections.has(Protection::SettleLook) {
+            return;
+        }
+        let Some(one_of_many) = self.pending.one_of_many() else {
+            return;
+        };
+        let shared = Arc::clone(self);
+        let look = async move {
+            tokio::select! {
+                () = shared.operations.stopping() => return,
+                () = tokio::time::sleep(shared.idp.traits().settle_after) => {}
+            }
+            drop(one_of_many);
+            if let Some(_place) = shared.place(undo.operation) {
+                shared.look_late(&undo).await;
+            }
+        };
+        self.operations
+            .spawn_because_of(&Cause::current(), "look_once_more", look);
+    }
+
+    /// The last look. Also for what was undone meanwhile: it may have been made once more.
+    async fn look_late(&self, undo: &Undo) {
         let known = self.history.of(&undo.caller, undo.operation);
-        let is_settled = matches!(known, Some(Known::Settled(_)));
-        if !is_settled && self.until_known(undo).await == Some(Tried::Nothing) {
+        if matches!(known, Some(Known::Settled(Abort::Left | Abort::Cannot))) {
+            return;
+        }
+        let is_undone = known == Some(Known::Settled(Abort::Undone));
+        if self.until_known(undo).await == Some(Tried::Nothing) && !is_undone {
             self.pending.count(End::Nothing);
         }
     }

@@ -124,6 +124,17 @@ impl<I: Idp> Shared<I> {
         client_id: &ClientId,
     ) -> Result<Option<(Owned<I::Handle>, Standing)>, Fault> {
         let locked = self.locks.lock(client_id.as_str(), deadline).await?;
+        self.judge_locked(caller, deadline, client_id, locked).await
+    }
+
+    /// Finds a client that is locked already, and judges whose it is.
+    pub(super) async fn judge_locked(
+        &self,
+        caller: &Caller,
+        deadline: Deadline,
+        client_id: &ClientId,
+        locked: Locked,
+    ) -> Result<Option<(Owned<I::Handle>, Standing)>, Fault> {
         let Some(found) = self.idp.find(deadline, client_id).await? else {
             return Ok(None);
         };

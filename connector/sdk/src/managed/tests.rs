@@ -1,6 +1,9 @@
 //! What is undone, and what an abort is answered, where an IdP's reads lag, its answers are lost or it has no labels.
 
-mod scripted;
+mod clean_up;
+mod once_more;
+mod room;
+pub(crate) mod scripted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +15,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::Instant;
 
 use self::scripted::{SETTLE_AFTER, Scripted};
-use super::{Imported, Managed};
+use super::{Imported, Managed, Protections};
 use crate::Connector;
 use crate::fault::{Fault, FaultKind, Outcome};
 use crate::mark::{Made, Mark};
@@ -48,8 +51,14 @@ fn client_id() -> ClientId {
 
 impl World {
     fn new(idp: Scripted) -> Self {
+        Self::with_room(idp, 1000)
+    }
+
+    /// One where so many may wait to be undone.
+    fn with_room(idp: Scripted, most: usize) -> Self {
         let shutdown = Shutdown::new();
-        let connector = Managed::new(idp.clone(), Imported::default(), &shutdown);
+        let (imported, protections) = (Imported::default(), Protections::default());
+        let connector = Managed::bounded(idp.clone(), imported, &shutdown, protections, most);
         Self {
             idp,
             connector,
@@ -104,6 +113,23 @@ impl World {
             .await
     }
 
+    /// A call that begins, and whose caller does not wait for its end.
+    async fn gone<T>(&self, call: impl Future<Output = T>) {
+        let gone = tokio::time::timeout(Duration::from_secs(1), call).await;
+        assert!(gone.is_err(), "it has ended");
+    }
+
+    /// Waits for what other tasks do.
+    async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+        for _ in 0..1000 {
+            if is_so(self) {
+                return;
+            }
+            yield_now().await;
+        }
+        panic!("it does not come to that");
+    }
+
     /// Waits until nothing is left to undo; how long that took.
     async fn settled(&self) -> Duration {
         let began = Instant::now();
@@ -129,9 +155,7 @@ async fn a_client_that_nobody_took_is_undone_although_the_first_reads_do_not_sho
         let mut idp = Scripted::new(true);
         idp.gate = Arc::new(Semaphore::new(0));
         let world = World::new(idp);
-        let waiting = world.create(OperationId::generate());
-        let gone = tokio::time::timeout(Duration::from_secs(1), waiting).await;
-        assert!(gone.is_err());
+        world.gone(world.create(OperationId::generate())).await;
         world.idp.table().shows.extend(shows);
         world.idp.gate.add_permits(1);
         let took = world.settled().await;
@@ -188,6 +212,32 @@ async fn without_labels_an_abort_of_what_is_not_known_says_so_however_often() {
     let late = world.add(operation).await.unwrap_err();
     assert_eq!(late.kind(), &FaultKind::Conflict);
     assert_eq!(world.idp.table().secrets, []);
+}
+
+#[tokio::test]
+async fn without_labels_what_cannot_have_been_added_is_not_told_as_lost() {
+    // Its task ended without a secret: there is no such client.
+    let world = World::new(Scripted::new(false));
+    let operation = OperationId::generate();
+    world.add(operation).await.unwrap_err();
+    assert_eq!(world.abort_add(operation).await, Abort::Undone);
+
+    // No secret is ever added, by no replica.
+    let mut idp = Scripted::new(false);
+    idp.adds = false;
+    let world = World::with_client(idp, "p");
+    for comes_first in [true, false] {
+        let operation = OperationId::generate();
+        if comes_first {
+            let fault = world.add(operation).await.unwrap_err();
+            assert_eq!(fault.kind(), &FaultKind::Unsupported);
+        }
+        for _ in 0..2 {
+            assert_eq!(world.abort_add(operation).await, Abort::Undone);
+        }
+        let late = world.add(operation).await.unwrap_err();
+        assert_eq!(late.kind(), &FaultKind::Conflict);
+    }
 }
 
 /// An added secret that is aborted while its task runs, and what the abort is answered before and after its end.
@@ -247,68 +297,4 @@ async fn an_abort_removes_the_secret_that_the_operation_added_whatever_client_it
     let other = AbortTarget::AddSecret(ClientId::parse("other").unwrap());
     assert_eq!(world.abort(operation, other).await, Abort::Undone);
     assert_eq!(world.idp.table().secrets, []);
-}
-
-/// Clients of Verify that are long over, the first of which cannot be deleted.
-fn old_probes() -> World {
-    let world = World::new(Scripted::new(true));
-    let mark = Mark {
-        caller: caller("p"),
-        operation_id: OperationId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap(),
-        made: Made::ByUs,
-        probe: true,
-    };
-    let mut table = world.idp.table();
-    table.stuck = "a";
-    for id in ["a", "b"] {
-        table.clients.push((id.to_owned(), mark.clone()));
-    }
-    drop(table);
-    world
-}
-
-fn left(world: &World) -> Vec<String> {
-    let table = world.idp.table();
-    table.clients.iter().map(|(id, _)| id.clone()).collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_probe_that_cannot_be_removed_keeps_no_other() {
-    let world = old_probes();
-    world.connector.remove_old_probes(&caller("p").installation);
-    world.settled().await;
-    assert_eq!(left(&world), ["a"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_list_of_probes_that_leads_back_to_itself_is_left() {
-    let world = old_probes();
-    world.idp.table().is_circle = true;
-    world.connector.remove_old_probes(&caller("p").installation);
-    world.settled().await;
-    assert!(world.idp.table().pages < 10);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_clean_up_that_panicked_is_begun_again() {
-    let world = old_probes();
-    world.idp.table().pages = 9;
-    world.connector.remove_old_probes(&caller("p").installation);
-    world.settled().await;
-    assert_eq!(left(&world), ["a", "b"]);
-    world.idp.table().pages = 0;
-    world.connector.remove_old_probes(&caller("p").installation);
-    world.settled().await;
-    assert_eq!(left(&world), ["a"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_clean_up_keeps_no_process_from_its_end() {
-    let mut world = old_probes();
-    world.idp.gate = Arc::new(Semaphore::new(0));
-    world.connector = Managed::new(world.idp.clone(), Imported::default(), &world.shutdown);
-    world.connector.remove_old_probes(&caller("p").installation);
-    world.shutdown.stop();
-    let end = tokio::time::timeout(Duration::from_secs(1), world.settled()).await;
-    assert!(end.is_ok(), "it is waited for");
 }

@@ -3,6 +3,8 @@
 //! What is undone is found again by its mark or label, under its lock, and never when there is a sign that its answer
 //! was delivered: a delivered client or secret is worth more than a tidy provider.
 
+use std::time::Duration;
+
 use super::history::Known;
 use super::pending::End;
 use super::protections::Protection;
@@ -12,12 +14,18 @@ use crate::idp::{FoundByOperation, Idp};
 use crate::mark::{Made, Marked};
 use crate::model::{Abort, Caller, ClientId, Deadline, OperationId, SecretId};
 
+/// For a client that others work on. One of the few that undo at one time gives way then and comes again, so that those
+/// who wait for one client do not keep all others.
+const FOR_A_LOCK: Duration = Duration::from_secs(1);
+
 /// What is to be undone.
 #[derive(Debug, Clone)]
 pub(super) struct Undo {
     pub(super) caller: Caller,
     pub(super) operation: OperationId,
     pub(super) made: Target,
+    /// Whether the gateway asked for it: then no answer to the operation was delivered, whichever replica gave it.
+    pub(super) is_aborted: bool,
 }
 
 /// What the operation made.
@@ -82,7 +90,10 @@ impl<I: Idp> Shared<I> {
         let Some(first) = self.idp.find_by_operation(deadline, operation).await? else {
             return Ok(Tried::Nothing);
         };
-        let locked = self.locks.lock(&first.client_id, deadline).await?;
+        let locked = self
+            .locks
+            .lock(&first.client_id, deadline.at_most(FOR_A_LOCK))
+            .await?;
         let Some(FoundByOperation { client_id, found }) =
             self.idp.find_by_operation(deadline, operation).await?
         else {
@@ -115,7 +126,12 @@ impl<I: Idp> Shared<I> {
         secret_id: Option<&SecretId>,
         deadline: Deadline,
     ) -> Result<Tried, Fault> {
-        let Some((owned, standing)) = self.judge(caller, deadline, client_id).await? else {
+        let locked = self
+            .locks
+            .lock(client_id.as_str(), deadline.at_most(FOR_A_LOCK))
+            .await?;
+        let judged = self.judge_locked(caller, deadline, client_id, locked);
+        let Some((owned, standing)) = judged.await? else {
             // When it is gone, its secrets went with it.
             return Ok(Tried::Nothing);
         };

@@ -18,52 +18,63 @@ use crate::model::{
 };
 use crate::settings::Settings;
 
-pub(super) const SETTLE_AFTER: Duration = Duration::from_secs(30);
+pub(crate) const SETTLE_AFTER: Duration = Duration::from_secs(30);
 
 /// Clones are the same IdP.
 #[derive(Debug, Clone)]
-pub(super) struct Scripted {
+pub(crate) struct Scripted {
     /// Whether an added secret is found by its operation.
-    pub(super) labels: bool,
+    pub(crate) labels: bool,
+    /// Whether secrets can be added.
+    pub(crate) adds: bool,
     /// One permit for each change that may be made.
-    pub(super) gate: Arc<Semaphore>,
+    pub(crate) gate: Arc<Semaphore>,
     table: Arc<Mutex<Table>>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    pub(super) clients: Vec<(String, Mark)>,
-    pub(super) secrets: Vec<(String, OperationId)>,
+pub(crate) struct Table {
+    pub(crate) clients: Vec<(String, Mark)>,
+    pub(crate) secrets: Vec<(String, OperationId)>,
+    /// How many clients were made.
+    pub(crate) made: usize,
     /// The id of the next client.
-    pub(super) id: &'static str,
+    pub(crate) id: &'static str,
     /// Whether the answers to changes are lost.
-    pub(super) loses_answers: bool,
+    pub(crate) loses_answers: bool,
     /// Whether the next searches by operation show what is there; later ones do.
-    pub(super) shows: VecDeque<bool>,
+    pub(crate) shows: VecDeque<bool>,
     /// How often it was searched by operation.
-    pub(super) searches: usize,
+    pub(crate) searches: usize,
     /// The client that cannot be deleted.
-    pub(super) stuck: &'static str,
-    /// Whether the list of clients never ends.
-    pub(super) is_circle: bool,
+    pub(crate) stuck: &'static str,
+    /// Whether the list of clients never ends, though each page has a token of its own.
+    pub(crate) is_endless: bool,
     /// How many pages of the list were read.
-    pub(super) pages: usize,
+    pub(crate) pages: usize,
+    /// Whether reading the list panics.
+    pub(crate) panics: bool,
+    /// What an examination finds.
+    pub(crate) findings: Vec<Finding>,
+    /// How often it was examined.
+    pub(crate) checks: usize,
 }
 
 impl Scripted {
-    pub(super) fn new(labels: bool) -> Self {
+    pub(crate) fn new(labels: bool) -> Self {
         let table = Table {
             id: "made",
             ..Table::default()
         };
         Self {
             labels,
+            adds: true,
             gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             table: Arc::new(Mutex::new(table)),
         }
     }
 
-    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+    pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -105,9 +116,10 @@ impl Idp for Scripted {
     }
 
     fn traits(&self) -> Traits {
-        let capabilities = self.labels.then_some(Capability::AbortAddSecret);
+        let adds = self.adds.then_some(Capability::AddSecret);
+        let labels = self.labels.then_some(Capability::AbortAddSecret);
         Traits {
-            capabilities: capabilities.into_iter().collect(),
+            capabilities: adds.into_iter().chain(labels).collect(),
             max_secrets: None,
             settle_after: SETTLE_AFTER,
         }
@@ -122,7 +134,9 @@ impl Idp for Scripted {
     }
 
     async fn check(&self, _: Deadline) -> Vec<Finding> {
-        Vec::new()
+        let mut table = self.table();
+        table.checks += 1;
+        table.findings.clone()
     }
 
     async fn find(&self, _: Deadline, id: &ClientId) -> Result<Option<Found<()>>, Fault> {
@@ -152,6 +166,7 @@ impl Idp for Scripted {
     async fn create(&self, _: Deadline, mark: &Mark, _: &NewClient) -> Result<Created, Fault> {
         self.may_go_on().await;
         let mut table = self.table();
+        table.made += 1;
         let id = table.id.to_owned();
         table.clients.push((id.clone(), mark.clone()));
         table.answered(Created {
@@ -200,6 +215,9 @@ impl Idp for Scripted {
         _: &Owned<()>,
         operation: OperationId,
     ) -> Result<Added, Fault> {
+        if !self.adds {
+            return Err(Fault::unsupported("one secret"));
+        }
         self.may_go_on().await;
         let mut table = self.table();
         let secret_id = format!("secret-{}", operation.simple());
@@ -248,7 +266,8 @@ impl Idp for Scripted {
         self.may_go_on().await;
         let mut table = self.table();
         table.pages += 1;
-        assert!(table.pages < 10, "it goes on for ever");
+        assert!(!table.panics, "as the test wants it");
+        assert!(table.pages < 100_000, "it goes on for ever");
         let number = page.token.as_deref().map_or(0, |t| t.parse().unwrap());
         let client = table.clients.get(number).map(|(id, mark)| ManagedClient {
             client_id: ClientId::parse(id).unwrap(),
@@ -258,10 +277,9 @@ impl Idp for Scripted {
             probe: mark.probe,
         });
         let is_last = client.is_none();
-        let next = if is_last { 0 } else { number + 1 };
         Ok(ManagedClients {
             clients: client.into_iter().collect(),
-            next: (table.is_circle || !is_last).then(|| next.to_string()),
+            next: (table.is_endless || !is_last).then(|| (number + 1).to_string()),
             complete: true,
         })
     }
