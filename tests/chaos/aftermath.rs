@@ -8,30 +8,35 @@ use dcr_tests::token::{Method, TokenEndpoint};
 use tokio::time::{Instant, sleep};
 
 use crate::foreign::is_old_probe;
+use crate::history::foreign;
 use crate::journal::{self, Event, Line};
 use crate::known::Life;
 use crate::story::{Ending, rotate_again};
-use crate::verdict::{Verdict, table};
+use crate::verdict::{FOREIGN, Verdict, table};
 use crate::world::{Who, World};
 
-/// Longer than a gateway waits for its aborts, and than a connector waits for its undoing.
-const DRAIN: Duration = Duration::from_secs(110);
+/// Calls have 10 s to end. A gateway's aborts have 40 s then; a connector's undoing has until it has settled (30 s), and 30 s
+/// more. And each has some time to begin and to end.
+const GATEWAY_DRAIN: Duration = Duration::from_secs(10 + 40 + 5);
+const CONNECTOR_DRAIN: Duration = Duration::from_secs(10 + 30 + 30 + 5);
 /// For the probes to be removed.
 const CLEANED_UP: Duration = Duration::from_secs(30);
 /// Until a gateway has asked again about all that was accepted: 35 s after that.
 const ASKED_AGAIN: Duration = Duration::from_secs(40);
 
 /// Lets the gateways abort and the connectors undo all that they know of: a drain ends when that is done. One gateway
-/// drains at once, the other lives until it has asked again.
-pub(crate) async fn settle(world: &World) {
+/// drains at once, the other may live until it has asked again.
+pub(crate) async fn settle(world: &World, asks_again: bool) {
     let later = async {
-        sleep(ASKED_AGAIN).await;
-        world.drain(Who::Gateway(1), DRAIN).await;
+        if asks_again {
+            sleep(ASKED_AGAIN).await;
+        }
+        world.drain(Who::Gateway(1), GATEWAY_DRAIN).await;
     };
-    tokio::join!(world.drain(Who::Gateway(0), DRAIN), later);
+    tokio::join!(world.drain(Who::Gateway(0), GATEWAY_DRAIN), later);
     tokio::join!(
-        world.drain(Who::Connector(0), DRAIN),
-        world.drain(Who::Connector(1), DRAIN)
+        world.drain(Who::Connector(0), CONNECTOR_DRAIN),
+        world.drain(Who::Connector(1), CONNECTOR_DRAIN)
     );
     world.calm().await;
 }
@@ -72,13 +77,26 @@ pub(crate) async fn heal(world: &World, endings: &[Ending], verdict: &mut Verdic
             verdict.harm("not one secret after a rotation", id);
         }
     }
-    for who in [
-        Who::Gateway(0),
-        Who::Gateway(1),
-        Who::Connector(0),
-        Who::Connector(1),
-    ] {
-        world.drain(who, DRAIN).await;
+    for number in [0, 1] {
+        world.drain(Who::Gateway(number), GATEWAY_DRAIN).await;
+    }
+    for number in [0, 1] {
+        world.drain(Who::Connector(number), CONNECTOR_DRAIN).await;
+    }
+}
+
+/// Judges that nothing has gone since `before`, and that no foreign client was changed, though the connectors have started
+/// again and cleaned up.
+pub(crate) fn kept(world: &World, before: &[Line], verdict: &mut Verdict) {
+    let after = journal::read(&world.journal()).expect("the journal can be read");
+    let there = table(&after);
+    let mut alive = table(before).into_keys().filter(|id| !is_old_probe(id));
+    if let Some(gone) = alive.find(|id| !there.contains_key(id)) {
+        verdict.harm("a client has gone that lived when all was settled", gone);
+    }
+    let known = foreign(before).1.len();
+    for what in foreign(&after).1.iter().skip(known) {
+        verdict.harm(FOREIGN, what);
     }
 }
 

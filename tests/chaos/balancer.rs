@@ -184,10 +184,10 @@ impl Balancer {
             request
         };
         // Asks a connector, and notes what it was asked and what it said.
-        let ask = async |mut sender: Sender, by: usize| {
+        let came = |by: usize| self.log.came(head.uri.path(), &body, by);
+        let ask = async |mut sender: Sender, number: Option<usize>| {
             link.replica.through().await;
-            let number = self.log.asked(head.uri.path(), &body, by);
-            let _until_cut = self.log.until_cut(number);
+            let _until_cut = self.log.through(number);
             let answer = whole(sender.send_request(request()).await?).await?;
             self.log
                 .answered(number, &answer.grpc_status(), &answer.body);
@@ -199,29 +199,31 @@ impl Balancer {
             Ok(again(answer))
         };
         let (sender, by) = (link.sender.clone(), link.replica.number);
+        let number = came(by);
         match hop {
-            ConnectorHop::Whole => return hand_on(ask(sender, by).await?),
+            ConnectorHop::Whole => return hand_on(ask(sender, number).await?),
             ConnectorHop::CutBefore => link.cut.notify_one(),
             ConnectorHop::Reset => {
                 let _ = set_socket_linger(&link.socket, Some(Duration::ZERO));
                 link.cut.notify_one();
             }
             ConnectorHop::CutAfter => {
-                let _ = ask(sender, by).await?;
+                let _ = ask(sender, number).await?;
                 link.cut.notify_one();
             }
             ConnectorHop::Swallowed => {}
             ConnectorHop::LostAnswer => {
-                let _ = ask(sender, by).await?;
+                let _ = ask(sender, number).await?;
             }
             ConnectorHop::Twice { second, other } => {
                 let (twin, its_number) = self.twin(&link, other).await;
                 let later = async {
                     tokio::time::sleep(Duration::from_millis(2)).await;
-                    ask(twin, its_number).await
+                    ask(twin, came(its_number)).await
                 };
-                let (one, two) = tokio::join!(ask(sender, by), later);
+                let (one, two) = tokio::join!(ask(sender, number), later);
                 let (one, two) = (one?, two?);
+                self.befell(hop);
                 if CREATING.contains(&rpc) {
                     self.count(&[&one.1, &two.1], its_number == by);
                     if Whole::is_half_known(&one.1, &two.1) {
@@ -232,6 +234,7 @@ impl Balancer {
                 return hand_on(if takes_two { two } else { one });
             }
         }
+        self.befell(hop);
         // Until the caller gives up.
         std::future::pending().await
     }
@@ -259,12 +262,15 @@ impl Balancer {
         if self.calm.load(Ordering::SeqCst) {
             return ConnectorHop::Whole;
         }
-        let hop = ConnectorHop::draw(self.seed, self.levels, &name, rpc);
+        ConnectorHop::draw(self.seed, self.levels, &name, rpc)
+    }
+
+    /// Counts what has befallen a request.
+    fn befell(&self, hop: ConnectorHop) {
         if let Some(what) = hop.mishap() {
             self.befell
                 .add(format!("between gateway and connector: {what}"));
         }
-        hop
     }
 
     fn count(&self, answers: &[&Whole], by_one: bool) {

@@ -12,9 +12,13 @@ use crate::line::Lost;
 use crate::made::Made;
 use crate::passed::{Passed, Rpc, Said};
 use crate::replica::Hole;
+use crate::stalls::{self, Stall};
 use crate::story::{Ending, Sent};
 use crate::undoing::Undoing;
 use crate::world::{Drain, Kill, Who};
+
+/// How soon a gateway is told that Konnect has gone: what it says within this may have been on its way (microseconds).
+const TOLD: u64 = 100_000;
 
 /// What was seen from outside.
 pub(crate) struct Evidence<'a> {
@@ -24,6 +28,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) drains: &'a [Drain],
     pub(crate) passed: &'a [Passed],
     pub(crate) holes: &'a [Hole],
+    pub(crate) stalls: &'a [Stall],
     pub(crate) endings: &'a [Ending],
 }
 
@@ -49,10 +54,22 @@ impl Evidence<'_> {
         self.kills.iter().filter(of).min_by_key(|kill| kill.to)
     }
 
+    /// How much longer what happened between two times may have taken than on a machine without other work.
+    pub(crate) fn stall(&self, from: u64, to: u64) -> u64 {
+        stalls::longest(self.stalls, from, to)
+    }
+
+    /// What left a gateway, unless it knew that nobody would hear it.
+    fn lost(&self) -> impl Iterator<Item = &Lost> {
+        self.lost.iter().filter(|lost| {
+            lost.gone
+                .is_none_or(|gone| lost.at <= gone + TOLD + self.stall(gone, lost.at))
+        })
+    }
+
     /// The open window through which an orphan came, or its story when there is none.
     pub(crate) fn excuse(&self, id: &str, name: &str) -> Result<String, String> {
-        let lost = |lost: &&Lost| lost.client_id == id && !lost.knowingly;
-        if let Some(lost) = self.lost.iter().find(lost) {
+        if let Some(lost) = self.lost().find(|lost| lost.client_id == id) {
             return Ok(format!("Konnect lost our 201 ({})", lost.why));
         }
         let operation = id.strip_prefix("dcr-").and_then(|id| id.parse().ok());
@@ -99,8 +116,8 @@ impl Evidence<'_> {
         rotations: &Rotations<'_>,
     ) -> Result<String, String> {
         let id = known.id.as_str();
-        let lost = |lost: &&Lost| lost.secret_id.as_deref() == Some(secret_id) && !lost.knowingly;
-        if let Some(lost) = self.lost.iter().find(lost) {
+        let lost = |lost: &&Lost| lost.secret_id.as_deref() == Some(secret_id);
+        if let Some(lost) = self.lost().find(lost) {
             return Ok(format!("Konnect lost our answer ({})", lost.why));
         }
         let made = self.of(id).find_map(|line| match &line.event {
@@ -176,7 +193,9 @@ impl Evidence<'_> {
         for passed in self.passed.iter().filter(ours) {
             let Passed { rpc, by, heard, .. } = passed;
             let what = format!("connector-{by}: {rpc:?} {}", passed.operation);
-            lines.push((passed.from, format!("{what} is asked")));
+            lines.push((passed.came, format!("{what} comes")));
+            lines.extend(passed.through.map(|at| (at, format!("{what} is asked"))));
+            lines.extend(passed.cut.map(|at| (at, format!("{what} is cut"))));
             if let Some((at, said)) = &passed.answer {
                 lines.push((*at, format!("{what}: {said:?}, heard: {heard}")));
             }
@@ -186,6 +205,12 @@ impl Evidence<'_> {
         lines.extend(kills.map(|kill| (kill.from, format!("{:?} is killed", kill.who))));
         let drains = self.drains.iter().filter(|drain| drain.from >= first);
         lines.extend(drains.map(|drain| (drain.from, format!("{:?} is to end", drain.who))));
+        for hole in self.holes.iter().filter(|hole| hole.to >= first) {
+            let what = format!("connector-{} is a black hole", hole.connector);
+            lines.push((hole.from, what));
+            let what = format!("connector-{} is reached again", hole.connector);
+            lines.push((hole.to, what));
+        }
         lines.sort();
         for (at, text) in lines {
             let _ = write!(story, "\n    {} {text}", seconds(at));
@@ -200,7 +225,7 @@ impl Evidence<'_> {
         let undone = |first: &&Passed| {
             self.passed(first.operation, Rpc::Abort).any(|second| {
                 let said = second.answer.as_ref().map(|(_, said)| said);
-                second.from > first.from && matches!(said, Some(Said::Settled("ABORT_UNDONE")))
+                second.came > first.came && matches!(said, Some(Said::Settled("ABORT_UNDONE")))
             })
         };
         self.passed.iter().filter(accepted).filter(undone).count()

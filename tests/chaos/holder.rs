@@ -1,6 +1,5 @@
 //! A process of a connector that had something to undo, and until when it may not have been done.
 
-use crate::evidence::ROUNDED;
 use crate::journal::{Call, Event};
 use crate::made::Made;
 use crate::world::{Kill, Who};
@@ -14,20 +13,18 @@ const PATIENCE: u64 = 39_000_000;
 /// Between the first two tries to undo it; each pause is twice as long as the one before, up to the longest.
 const FIRST_PAUSE: u64 = 1_000_000;
 const LONGEST_PAUSE: u64 = 60_000_000;
-/// How long the IdP takes to live again, and for what it does late.
-const RESTART: u64 = 2_000_000;
+/// How long the IdP takes for what it does late, and for an access token.
 const LATE: u64 = 20_000_000;
+const LATE_TOKEN: u64 = 8_000_000;
 
 /// One process.
 pub(crate) struct Holder<'a> {
     pub(crate) number: usize,
     pub(crate) death: Option<&'a Kill>,
-    /// When it first knew of the operation.
-    pub(crate) knew: u64,
     /// Whether it had it made and did not give it away.
     pub(crate) own: bool,
-    /// When it last said that it sees to it.
-    pub(crate) accepted: Option<u64>,
+    /// When it was asked to see to it and when it said that it does, the first time: asked again, it only says so again.
+    pub(crate) accepted: Option<(u64, u64)>,
 }
 
 impl Holder<'_> {
@@ -52,15 +49,16 @@ impl Holder<'_> {
                 _ => made.answered().unwrap_or(made.line.at),
             };
         }
-        if let Some(accepted) = self.accepted {
-            let is_found_at_once = made.line.at + ROUNDED < self.knew;
+        if let Some((asked, accepted)) = self.accepted {
+            let is_found_at_once = made.line.at < asked;
             due = due.max(if is_found_at_once {
                 accepted
             } else {
                 made.line.at.max(accepted + SETTLE_AFTER)
             });
         }
-        self.delayed(due + SOON, made)
+        let stall = made.evidence.stall(due, due + SOON);
+        self.delayed(due + SOON + stall, made)
     }
 
     /// What goes wrong at the IdP meanwhile has it tried again.
@@ -83,16 +81,28 @@ impl Holder<'_> {
             }
             _ => None,
         });
+        let tokens = made.evidence.of(&by).filter_map(|line| match &line.event {
+            Event::Arrived {
+                call: Call::Token,
+                mishap: Some(mishap),
+                ..
+            } => {
+                let is_late = mishap.starts_with("Late");
+                Some((line.at, line.at + if is_late { LATE_TOKEN } else { 0 }))
+            }
+            _ => None,
+        });
         let kills = made.evidence.kills.iter();
         let restarts = kills.filter(|kill| kill.who == Who::Idp);
-        let restarts = restarts.map(|kill| (kill.from, kill.to + RESTART));
-        let meanwhile = |(from, _): &(u64, u64)| *from >= made.line.at;
-        let mut troubles: Vec<_> = looks.chain(restarts).filter(meanwhile).collect();
+        let restarts = restarts.map(|kill| (kill.from, kill.again.unwrap_or(kill.to)));
+        let meanwhile = |(_, to): &(u64, u64)| *to >= made.line.at;
+        let troubles = looks.chain(tokens).chain(restarts);
+        let mut troubles: Vec<_> = troubles.filter(meanwhile).collect();
         troubles.sort_unstable();
         let mut pause = FIRST_PAUSE;
         for (from, to) in troubles {
             if from <= due {
-                due = due.max(to + pause + SOON);
+                due = due.max(to + pause + SOON + made.evidence.stall(from, to));
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }

@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
 use crate::certificates::Certificates;
+use crate::journal::now;
 use crate::plan::KonnectHop;
 
 type Stream = tokio_rustls::client::TlsStream<TcpStream>;
@@ -26,24 +27,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the line listens for what a gateway still says when Konnect has gone.
 const LINGER: Duration = Duration::from_secs(15);
 
-/// How soon a gateway is told that Konnect has gone: what it says within this may have been on its way.
-const TOLD: Duration = Duration::from_millis(100);
-
 /// A client or secret in an answer that left a gateway whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lost {
     pub(crate) client_id: String,
     pub(crate) secret_id: Option<String>,
     pub(crate) why: &'static str,
-    /// Whether the gateway knew that nobody would hear it.
-    pub(crate) knowingly: bool,
+    /// When it was read (microseconds since 1970).
+    pub(crate) at: u64,
+    /// When Konnect had gone and its gateway was told so, if it was (microseconds since 1970).
+    pub(crate) gone: Option<u64>,
 }
 
 /// What Konnect hears.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    /// The whole answer.
-    Answer(Answer),
+    /// The whole answer, and when the request had left (microseconds since 1970).
+    Answer(Answer, u64),
     /// Nothing, or not all of it.
     Nothing,
     /// No gateway took the request.
@@ -64,6 +64,15 @@ impl Line {
             certificates,
             lost: Arc::default(),
             tasks: TaskTracker::new(),
+        }
+    }
+
+    /// The same line for requests that are none of Konnect's business: what an answer to one tells excuses nothing when it
+    /// is lost.
+    pub(crate) fn of_trespassers(&self) -> Self {
+        Self {
+            lost: Arc::default(),
+            ..self.clone()
         }
     }
 
@@ -116,12 +125,13 @@ impl Line {
         if send(&mut stream, request).await.is_err() {
             return Heard::Nothing;
         }
+        let left = now();
         let mut read = Vec::new();
         match timeout_at(deadline, whole(&mut stream, &mut read)).await {
             Ok(Some(answer)) => match hop {
-                KonnectHop::LostAnswer => self.lose(&answer, "the line lost it", false),
-                KonnectHop::HalfAnAnswer => self.lose(&answer, "the line lost half of it", false),
-                _ => return Heard::Answer(answer),
+                KonnectHop::LostAnswer => self.lose(&answer, "the line lost it", None),
+                KonnectHop::HalfAnAnswer => self.lose(&answer, "the line lost half of it", None),
+                _ => return Heard::Answer(answer, left),
             },
             Ok(None) => {}
             Err(_) if matches!(hop, KonnectHop::Reset(_)) => {
@@ -138,10 +148,10 @@ impl Line {
         let line = self.clone();
         self.tasks.spawn(async move {
             let _ = stream.shutdown().await;
-            let gone = Instant::now();
-            let answer = timeout_at(gone + LINGER, whole(&mut stream, &mut read)).await;
+            let gone = now();
+            let answer = timeout(LINGER, whole(&mut stream, &mut read)).await;
             if let Ok(Some(answer)) = answer {
-                line.lose(&answer, "Konnect had gone", gone.elapsed() > TOLD);
+                line.lose(&answer, "Konnect had gone", Some(gone));
             }
         });
     }
@@ -158,13 +168,13 @@ impl Line {
                 let end = Instant::now() + LINGER;
                 let mut read = Vec::new();
                 if let Ok(Some(answer)) = timeout_at(end, whole(&mut stream, &mut read)).await {
-                    line.lose(&answer, "the line had sent the request again", false);
+                    line.lose(&answer, "the line had sent the request again", None);
                 }
             }
         });
     }
 
-    fn lose(&self, answer: &Answer, why: &'static str, knowingly: bool) {
+    fn lose(&self, answer: &Answer, why: &'static str, gone: Option<u64>) {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let text = |member| body.get(member).and_then(Value::as_str).map(str::to_owned);
         if let Some(client_id) = text("client_id") {
@@ -172,7 +182,8 @@ impl Line {
                 client_id,
                 secret_id: text("secret_id"),
                 why,
-                knowingly,
+                at: now(),
+                gone,
             };
             self.lock().push(lost);
         }

@@ -38,6 +38,7 @@ mod plan;
 mod ports;
 mod protections;
 mod replica;
+mod stalls;
 mod story;
 mod undoing;
 mod verdict;
@@ -60,6 +61,7 @@ use crate::line::Line;
 use crate::meanwhile::{PlannedKill, change, changes, kills};
 use crate::plan::{Levels, Story};
 use crate::protections::{CONNECTOR_HOP, KILL_EVERY, KONNECT_HOP, MISHAPS, Protection};
+use crate::stalls::Stalls;
 use crate::story::{Ending, tell};
 use crate::verdict::{TWICE, Verdict};
 use crate::world::{Options, World};
@@ -86,18 +88,12 @@ struct Arguments {
     /// How many in a hundred go wrong between gateways and connectors; default 2.
     #[arg(long)]
     connector_hop: Option<u32>,
-    /// How many milliseconds there are between two kills, on the average; default 2000.
-    #[arg(long)]
-    kill_every: Option<u64>,
-    /// Kill gateways alone.
-    #[arg(long)]
-    kill_gateways: bool,
     /// Kill nothing.
     #[arg(long)]
     no_kills: bool,
     /// Switch a protection off; exit code 0 when the harm that it prevents is seen. See below.
     #[arg(long, value_parser = protections::parse)]
-    without: Option<String>,
+    without: Option<&'static Protection>,
     /// Print the plan's digest and end.
     #[arg(long)]
     plan: bool,
@@ -107,17 +103,13 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn off(&self) -> Option<&'static Protection> {
-        self.without.as_deref().and_then(protections::of)
-    }
-
     fn mishaps(&self) -> u32 {
-        let mishaps = self.off().map_or(MISHAPS, |off| off.mishaps);
+        let mishaps = self.without.map_or(MISHAPS, |off| off.mishaps);
         self.mishaps.unwrap_or(mishaps)
     }
 
     fn levels(&self) -> Levels {
-        let off = self.off();
+        let off = self.without;
         let konnect = off.map_or(KONNECT_HOP, |off| off.konnect_hop);
         let connector = off.map_or(CONNECTOR_HOP, |off| off.connector_hop);
         Levels {
@@ -128,14 +120,12 @@ impl Arguments {
 
     /// What is killed, if anything is.
     fn kills(&self, seed: u64) -> Option<impl Iterator<Item = PlannedKill> + Send + 'static> {
-        let off = self.off();
-        let asked = self.kill_gateways || self.kill_every.is_some();
-        let chosen = off.and_then(|off| off.kill_gateways_every);
-        if self.no_kills || off.is_some() && chosen.is_none() && !asked {
-            return None;
-        }
-        let every = self.kill_every.or(chosen).unwrap_or(KILL_EVERY);
-        Some(kills(seed, every, self.kill_gateways || chosen.is_some()))
+        let every = match self.without {
+            None => Some(KILL_EVERY),
+            Some(off) => off.kill_gateways_every,
+        };
+        let every = every.filter(|_| !self.no_kills)?;
+        Some(kills(seed, every, self.without.is_some()))
     }
 }
 
@@ -159,9 +149,10 @@ async fn main() -> ExitCode {
         seed,
         mishaps: arguments.mishaps(),
         levels,
-        without: arguments.without.clone(),
+        without: arguments.without,
     };
     let began = Instant::now();
+    let stalls = Stalls::watch();
     let world = Arc::new(World::start(options, plan.stories()).await);
     let line = Line::new(Arc::clone(&world.certificates));
     let endings = live(&arguments, seed, levels, &world, &line).await;
@@ -169,12 +160,13 @@ async fn main() -> ExitCode {
     let seconds = lived.as_secs_f64();
     say(&format!("all is sent in {seconds:.0} s; settling\n"));
     let lost = line.lost().await;
-    aftermath::settle(&world).await;
+    // What is switched off is to be seen, and not what covers for it.
+    aftermath::settle(&world, arguments.without.is_none()).await;
     let settled = began.elapsed();
 
     let journal = journal::read(&world.journal()).expect("the journal can be read");
     let (kills, drains, passed) = (world.kills(), world.drains(), world.passed());
-    let holes = world.holes();
+    let (holes, stalls) = (world.holes(), stalls.all());
     let evidence = Evidence {
         journal: &journal,
         lost: &lost,
@@ -182,11 +174,16 @@ async fn main() -> ExitCode {
         drains: &drains,
         passed: &passed,
         holes: &holes,
+        stalls: &stalls,
         endings: &endings,
     };
     let mut verdict = Verdict::of(&evidence);
-    aftermath::tokens(&world, &mut verdict).await;
-    aftermath::heal(&world, &endings, &mut verdict).await;
+    stalls::judge(&stalls, &mut verdict);
+    if arguments.without.is_none() {
+        aftermath::tokens(&world, &mut verdict).await;
+        aftermath::heal(&world, &endings, &mut verdict).await;
+        aftermath::kept(&world, &journal, &mut verdict);
+    }
     aftermath::secrecy(&world, &mut verdict);
     answers::ends(&world.kills(), &world.drains(), &mut verdict);
     for resent in world.resent() {
@@ -223,7 +220,7 @@ async fn main() -> ExitCode {
         verdict.harm.len(),
         settled.saturating_sub(lived).as_secs_f64()
     ));
-    passes(arguments.off(), &verdict)
+    passes(arguments.without, &verdict)
 }
 
 /// Without a protection its own harm has to be seen, with all of them none.

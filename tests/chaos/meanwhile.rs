@@ -23,23 +23,26 @@ pub(crate) struct PlannedKill {
     pub(crate) pause: Duration,
 }
 
-/// All kills, `every` so many milliseconds on the average; of gateways alone, or of everybody.
+/// All kills, `every` so many milliseconds on the average; of gateways alone, or of everybody: rounds in which each is
+/// killed once, in any order.
 pub(crate) fn kills(
     seed: u64,
     every: u64,
     gateways: bool,
 ) -> impl Iterator<Item = PlannedKill> + Send {
     let mut rng = Rng::with_seed(seed);
-    std::iter::repeat_with(move || PlannedKill {
-        after: Duration::from_millis(rng.u64(..2 * every)),
-        who: match rng.u32(..if gateways { 2 } else { 5 }) {
-            0 => Who::Gateway(0),
-            1 => Who::Gateway(1),
-            2 => Who::Connector(0),
-            3 => Who::Connector(1),
-            _ => Who::Idp,
-        },
-        pause: Duration::from_millis(rng.u64(..800)),
+    let is_killed = move |who: &Who| !gateways || matches!(who, Who::Gateway(_));
+    let mut round = Vec::new();
+    std::iter::repeat_with(move || {
+        if round.is_empty() {
+            round.extend(Who::ALL.into_iter().filter(is_killed));
+            rng.shuffle(&mut round);
+        }
+        PlannedKill {
+            after: Duration::from_millis(rng.u64(..2 * every)),
+            who: round.pop().expect("a round is not empty"),
+            pause: Duration::from_millis(rng.u64(..800)),
+        }
     })
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// The name of a request: its story, its RPC, and the how manieth of that RPC it is.
+    /// The name of a request: its story, its RPC, and which of that RPC it is.
     pub(crate) fn of(&mut self, rpc: &str, message: &[u8]) -> String {
         let story = self.story(rpc, message).unwrap_or_default();
         let name = format!("{story}/{rpc}");

@@ -29,15 +29,19 @@ pub(crate) enum Said {
     Failed(String),
 }
 
-/// One call that got through to a connector.
+/// One call that came to the balancer.
 #[derive(Debug, Clone)]
 pub(crate) struct Passed {
     pub(crate) operation: Uuid,
     pub(crate) rpc: Rpc,
+    /// The client: its name where it is to be made, its id where a secret is; nobody where it is aborted.
+    pub(crate) whose: String,
     /// Which connector.
     pub(crate) by: usize,
-    /// When it got there (microseconds since 1970).
-    pub(crate) from: u64,
+    /// When it came (microseconds since 1970).
+    pub(crate) came: u64,
+    /// When it got through to the connector, if it did.
+    pub(crate) through: Option<u64>,
     /// What the connector said, and when; nothing when it was cut before.
     pub(crate) answer: Option<(u64, Said)>,
     /// When the line to the connector was cut, if it said nothing before.
@@ -52,27 +56,30 @@ pub(crate) struct Log(Mutex<Vec<Passed>>);
 
 impl Log {
     /// Notes a call, if it is one that makes or undoes something; its number.
-    pub(crate) fn asked(&self, path: &str, frame: &[u8], by: usize) -> Option<usize> {
-        let (rpc, operation) = match path.rsplit('/').next()? {
+    pub(crate) fn came(&self, path: &str, frame: &[u8], by: usize) -> Option<usize> {
+        let (rpc, operation, whose) = match path.rsplit('/').next()? {
             "CreateClient" => {
                 let request: v1::CreateClientRequest = message(frame)?;
-                (Rpc::Create, request.operation?.operation_id)
+                (Rpc::Create, request.operation?.operation_id, request.name)
             }
             "AddClientSecret" => {
                 let request: v1::AddClientSecretRequest = message(frame)?;
-                (Rpc::Add, request.operation?.operation_id)
+                let operation = request.operation?.operation_id;
+                (Rpc::Add, operation, request.client_id)
             }
             "AbortOperation" => {
                 let request: v1::AbortOperationRequest = message(frame)?;
-                (Rpc::Abort, request.operation_id)
+                (Rpc::Abort, request.operation_id, String::new())
             }
             _ => return None,
         };
         let passed = Passed {
             operation: operation.parse().ok()?,
             rpc,
+            whose,
             by,
-            from: now(),
+            came: now(),
+            through: None,
             answer: None,
             cut: None,
             heard: false,
@@ -82,8 +89,12 @@ impl Log {
         Some(log.len() - 1)
     }
 
-    /// Notes the cut of the line when this is dropped before an answer has come.
-    pub(crate) fn until_cut(&self, number: Option<usize>) -> UntilCut<'_> {
+    /// Notes that a call gets through; and that its line is cut, when what this gives is dropped before an answer has come.
+    pub(crate) fn through(&self, number: Option<usize>) -> UntilCut<'_> {
+        let mut log = self.lock();
+        if let Some(passed) = number.and_then(|number| log.get_mut(number)) {
+            passed.through = Some(now());
+        }
         UntilCut { log: self, number }
     }
 
@@ -112,7 +123,7 @@ impl Log {
     }
 }
 
-/// A call under way.
+/// A call that got through.
 pub(crate) struct UntilCut<'a> {
     log: &'a Log,
     number: Option<usize>,

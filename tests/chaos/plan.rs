@@ -5,6 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::foreign::Kind;
+use crate::mishaps::hash;
 
 /// What becomes of one exchange between Konnect and a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,12 +232,12 @@ impl ConnectorHop {
             // A rotation that gets through to two replicas is made twice: neither knows of the other's.
             other: rng.bool() && rpc != "RotateClientSecret",
         };
-        match rng.u32(..10) {
-            0 => Self::CutBefore,
-            1 => Self::Reset,
-            2..=3 => Self::CutAfter,
-            4 => Self::Swallowed,
-            5..=7 => twice,
+        match rng.u32(..14) {
+            0..=1 => Self::CutBefore,
+            2..=3 => Self::Reset,
+            4..=5 => Self::CutAfter,
+            6..=7 => Self::Swallowed,
+            8..=11 => twice,
             _ => Self::LostAnswer,
         }
     }
@@ -254,11 +255,4 @@ impl ConnectorHop {
             Self::Twice { other: true, .. } => "sent twice, to both replicas",
         })
     }
-}
-
-/// FNV-1a: the same on every machine and in every release of Rust.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use crate::verdict::{FOREIGN, LOST_REGISTRATION, LOST_UPDATE, ORPHAN, TWICE, UNASKED_ROTATION};
 
 /// One protection of the gateway's or of the SDK's.
+#[derive(Debug)]
 pub(crate) struct Protection {
     pub(crate) name: &'static str,
+    pub(crate) of_gateway: bool,
     /// Percentages of what goes wrong at the IdP and on the two hops; milliseconds between kills of gateways, or no kills.
     pub(crate) mishaps: u32,
     pub(crate) konnect_hop: u32,
@@ -24,6 +26,7 @@ pub(crate) const KILL_EVERY: u64 = 2_000;
 
 const USUAL: Protection = Protection {
     name: "",
+    of_gateway: false,
     mishaps: MISHAPS,
     konnect_hop: KONNECT_HOP,
     connector_hop: CONNECTOR_HOP,
@@ -37,9 +40,10 @@ const KILLED: Protection = Protection {
     ..USUAL
 };
 
-pub(crate) const ALL: [Protection; 8] = [
+pub(crate) static ALL: [Protection; 8] = [
     Protection {
         name: "guard",
+        of_gateway: true,
         connector_hop: 20,
         ..USUAL
     },
@@ -79,17 +83,12 @@ pub(crate) const ALL: [Protection; 8] = [
     },
 ];
 
-pub(crate) fn of(name: &str) -> Option<&'static Protection> {
-    ALL.iter().find(|protection| protection.name == name)
-}
-
 /// For `--without`.
-pub(crate) fn parse(name: &str) -> Result<String, String> {
+pub(crate) fn parse(name: &str) -> Result<&'static Protection, String> {
     let names: Vec<_> = ALL.iter().map(|protection| protection.name).collect();
-    match of(name) {
-        Some(_) => Ok(name.to_owned()),
-        None => Err(format!("is none of {}", names.join(", "))),
-    }
+    let mut all = ALL.iter();
+    all.find(|protection| protection.name == name)
+        .ok_or_else(|| format!("is none of {}", names.join(", ")))
 }
 
 /// The table, for `--help`.
@@ -106,13 +105,13 @@ pub(crate) fn table() -> String {
             ..
         } = protection;
         let kills = match protection.kill_gateways_every {
-            Some(every) => format!("--kill-gateways --kill-every {every}"),
-            None => "--no-kills".to_owned(),
+            Some(every) => format!("gateways killed every {every} ms"),
+            None => "nothing killed".to_owned(),
         };
         let harm = protection.harm.join(", or ");
         let _ = writeln!(
             table,
-            "  {name:<12} --mishaps {mishaps} --konnect-hop {konnect_hop} --connector-hop {connector_hop} {kills}: {harm}"
+            "  {name:<12} --mishaps {mishaps} --konnect-hop {konnect_hop} --connector-hop {connector_hop}, {kills}: {harm}"
         );
     }
     table

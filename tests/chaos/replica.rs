@@ -21,9 +21,10 @@ use crate::journal::now;
 pub(crate) type Sender = SendRequest<Full<Bytes>>;
 pub(crate) type Upstream = Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>, TokioExecutor>;
 
-/// When nothing got through (microseconds since 1970).
+/// Where nothing got through, and when (microseconds since 1970).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hole {
+    pub(crate) connector: usize,
     pub(crate) from: u64,
     pub(crate) to: u64,
 }
@@ -55,7 +56,11 @@ impl Replica {
         self.is_hole.send_replace(true);
         tokio::time::sleep(time).await;
         self.is_hole.send_replace(false);
-        Hole { from, to: now() }
+        Hole {
+            connector: self.number,
+            from,
+            to: now(),
+        }
     }
 
     /// Waits until something gets through.

@@ -11,6 +11,7 @@ use crate::journal::Call;
 use crate::made::Made;
 use crate::passed::{Passed, Rpc, Said};
 use crate::plan::KonnectHop;
+use crate::replica::Hole;
 use crate::story::Sent;
 use crate::world::Who;
 
@@ -41,7 +42,7 @@ enum Gateway {
     BeforeAskingAgain,
     /// Asked to end before it asked again.
     Drained,
-    /// It has asked twice, and was told both times that a connector sees to it.
+    /// It has asked twice, and was told both times that a connector sees to it: each time by another process.
     AskedTwice,
 }
 
@@ -101,14 +102,16 @@ impl<'a> Undoing<'a> {
         let accepted =
             |abort: &&Passed| abort.heard && matches!(abort.answer, Some((_, Said::Accepted)));
         let mut accepted = self.aborts().filter(accepted);
-        let last = self.aborts().map(|abort| abort.from).max().unwrap_or(0);
+        let tried = |abort: &Passed| abort.through.unwrap_or(abort.came);
+        let last = self.aborts().map(tried).max().unwrap_or(0);
         // The answer to what arrived a second time goes nowhere, and nobody knows when.
         let answered = match self.sent.hop {
             KonnectHop::Twice(_) => self.sent.to.max(born + ANSWER),
             _ => self.sent.to,
         };
         let Some(first) = accepted.next() else {
-            return if last == 0 && killed_by(answered + BLINK) {
+            let blink = BLINK + self.made.evidence.stall(answered, answered);
+            return if last == 0 && killed_by(answered + blink) {
                 Ok(Gateway::Answering)
             } else if killed_by(self.tried_until(answered.max(last))) {
                 Ok(Gateway::Aborting)
@@ -116,10 +119,14 @@ impl<'a> Undoing<'a> {
                 Err(format!("{who:?} lived and had no abort accepted"))
             };
         };
-        if accepted.next().is_some() {
-            return Ok(Gateway::AskedTwice);
+        if let Some(second) = accepted.next() {
+            return if self.holder(first) == self.holder(second) {
+                Err(format!("connector-{} lived to be asked again", second.by))
+            } else {
+                Ok(Gateway::AskedTwice)
+            };
         }
-        let at = first.answer.as_ref().map_or(first.from, |(at, _)| *at);
+        let at = first.answer.as_ref().map_or(first.came, |(at, _)| *at);
         let again = at + ASKED_AGAIN;
         let drained = self
             .made
@@ -136,19 +143,32 @@ impl<'a> Undoing<'a> {
         }
     }
 
-    /// Until when a gateway may have tried in vain since then: what goes into a black hole is a try as well.
+    /// The process of a connector that was asked: its number, and when it died.
+    fn holder(&self, asked: &Passed) -> (usize, Option<u64>) {
+        let death = self
+            .made
+            .evidence
+            .death(Who::Connector(asked.by), asked.came);
+        (asked.by, death.map(|kill| kill.to))
+    }
+
+    /// Until when a gateway may have tried in vain since then: what got stuck in a black hole is tried again after it.
     fn tried_until(&self, since: u64) -> u64 {
         let holes = self.made.evidence.holes.iter();
-        holes.fold(since + TRY, |end, hole| {
-            let tried = (since..=end).contains(&hole.to) || hole.from <= end && end <= hole.to;
-            if tried { end.max(hole.to + TRY) } else { end }
-        })
+        let met = |hole: &&Hole| {
+            let stuck = |abort: &Passed| {
+                abort.by == hole.connector && (hole.from..=hole.to).contains(&abort.came)
+            };
+            self.aborts().any(stuck)
+        };
+        let last = holes.filter(met).map(|hole| hole.to).max();
+        since.max(last.unwrap_or(0)) + TRY
     }
 
     /// The processes of connectors that had something to undo.
     fn holders(&self) -> Vec<Holder<'a>> {
         let mut holders: Vec<Holder<'a>> = Vec::new();
-        let mut know = |number: usize, at: u64, own: bool, accepted: Option<u64>| {
+        let mut know = |number: usize, at: u64, accepted: Option<(u64, u64)>| {
             let death = self.made.evidence.death(Who::Connector(number), at);
             let same = |holder: &&mut Holder<'_>| {
                 holder.number == number
@@ -156,32 +176,28 @@ impl<'a> Undoing<'a> {
             };
             match holders.iter_mut().find(same) {
                 Some(holder) => {
-                    holder.knew = holder.knew.min(at);
-                    holder.own |= own;
-                    holder.accepted = holder.accepted.max(accepted);
+                    holder.accepted = holder.accepted.or(accepted);
                 }
                 None => holders.push(Holder {
                     number,
                     death,
-                    knew: at,
-                    own,
+                    own: accepted.is_none(),
                     accepted,
                 }),
             }
         };
-        if let Some(number) = self.made.by() {
+        if let Some(number) = self.made.by()
+            && !self.is_taken()
+        {
             let arrived = self.made.arrived();
             let at = arrived.map_or(self.made.line.at, |(at, _)| at);
-            know(number, at, !self.is_taken(), None);
+            know(number, at, None);
         }
         for abort in self.aborts() {
-            let accepted = match abort.answer {
-                Some((at, Said::Accepted)) => Some(at),
-                _ => None,
-            };
-            know(abort.by, abort.from, false, accepted);
+            if let (Some(asked), Some((at, Said::Accepted))) = (abort.through, &abort.answer) {
+                know(abort.by, asked, Some((asked, *at)));
+            }
         }
-        holders.retain(|holder| holder.own || holder.accepted.is_some());
         holders
     }
 
@@ -213,7 +229,10 @@ impl<'a> Undoing<'a> {
         // It had the IdP's answer while the line still stood, and may have given it away just before that was cut.
         let is_under_way = |at: u64| {
             let mut cuts = self.asked().filter_map(|passed| passed.cut);
-            cuts.any(|cut| at <= cut + BLINK && cut <= at + UNDER_WAY)
+            cuts.any(|cut| {
+                let stall = self.made.evidence.stall(at.min(cut), at.max(cut));
+                at <= cut + BLINK + stall && cut <= at + UNDER_WAY + stall
+            })
         };
         self.given().next().is_some() || self.made.answered().is_some_and(is_under_way)
     }

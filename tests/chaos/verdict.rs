@@ -7,7 +7,7 @@ use crate::evidence::Evidence;
 use crate::foreign::is_old_probe;
 use crate::grants::{self, Pairs, Wrong};
 use crate::history::{Rotations, foreign, vanished};
-use crate::journal::{Client, Event, Line};
+use crate::journal::{Call, Client, Event, Line};
 use crate::known::{Known, Life, Secret};
 use crate::story::Ending;
 
@@ -65,7 +65,9 @@ impl Verdict {
             if let Some(known) = &ending.known {
                 delivered.insert(known.id.as_str());
                 let client = table.get(known.id.as_str()).copied();
-                pairs.count(known, evidence.of(&known.id));
+                if !ending.alone {
+                    pairs.count(known, evidence.of(&known.id));
+                }
                 verdict.delivered(ending, known, client, evidence);
             }
         }
@@ -84,7 +86,22 @@ impl Verdict {
                 Err(story) => verdict.harm(ORPHAN, &story),
             }
         }
-        pairs.judge(&mut verdict);
+        pairs.tell(&mut verdict);
+        let made = evidence
+            .journal
+            .iter()
+            .filter_map(|line| match &line.event {
+                Event::Committed {
+                    call: Call::Create,
+                    client_id,
+                    ..
+                } => Some(client_id.as_str()),
+                _ => None,
+            });
+        let made: HashSet<_> = made.collect();
+        let gone = |id: &&&str| !delivered.contains(**id) && !table.contains_key(**id);
+        let undone = made.iter().filter(gone).count();
+        verdict.add("clients made for nobody, and undone", undone);
         verdict.add(
             "undone when the gateway asked again",
             evidence.undone_later(),

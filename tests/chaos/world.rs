@@ -17,7 +17,7 @@ use http::Request;
 use http_body_util::Full;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::balancer::Balancer;
 use crate::befell::Befell;
@@ -29,6 +29,7 @@ use crate::keys::Keys;
 use crate::names::Names;
 use crate::plan::{Levels, Story};
 use crate::ports::Ports;
+use crate::protections::Protection;
 use crate::replica::{Hole, Replica};
 
 /// The provider with two replicas, and the one with one.
@@ -55,13 +56,24 @@ pub(crate) enum Who {
     Idp,
 }
 
+impl Who {
+    /// Whoever is asked before whoever asks.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Idp,
+        Self::Connector(0),
+        Self::Connector(1),
+        Self::Gateway(0),
+        Self::Gateway(1),
+    ];
+}
+
 /// What the world is made with.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) mishaps: u32,
     pub(crate) levels: Levels,
-    pub(crate) without: Option<String>,
+    pub(crate) without: Option<&'static Protection>,
 }
 
 /// One kill: not before `from`, and over at `to` (microseconds since 1970).
@@ -70,16 +82,19 @@ pub(crate) struct Kill {
     pub(crate) who: Who,
     pub(crate) from: u64,
     pub(crate) to: u64,
+    /// When it listened again.
+    pub(crate) again: Option<u64>,
     /// Of what.
     pub(crate) status: ExitStatus,
 }
 
-/// One process was asked to end at `from` (microseconds since 1970), and did.
+/// One process was asked to end at `from` (microseconds since 1970).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Drain {
     pub(crate) who: Who,
     pub(crate) from: u64,
-    pub(crate) status: ExitStatus,
+    /// Nothing when it did not end in time.
+    pub(crate) status: Option<ExitStatus>,
 }
 
 #[derive(Debug)]
@@ -160,13 +175,6 @@ impl World {
             let _ = folder.write(&format!("connector-{number}/connector.yaml"), &yaml);
         }
         foreign::plant(&folder.path().join("journal"), stories);
-        let all = [
-            Who::Idp,
-            Who::Connector(0),
-            Who::Connector(1),
-            Who::Gateway(0),
-            Who::Gateway(1),
-        ];
         let world = Self {
             folder,
             gateways,
@@ -175,7 +183,9 @@ impl World {
             keys: Mutex::new(Keys::new(providers)),
             credentials: Mutex::new(credentials),
             options,
-            slots: all.map(|who| (who, tokio::sync::Mutex::default())).into(),
+            slots: Who::ALL
+                .map(|who| (who, tokio::sync::Mutex::default()))
+                .into(),
             connectors,
             replicas,
             balancers,
@@ -189,7 +199,7 @@ impl World {
             _ports: ports,
             _servers: servers,
         };
-        for who in all {
+        for who in Who::ALL {
             world.begin(who, world.options.mishaps).await;
         }
         world
@@ -228,12 +238,12 @@ impl World {
         let file = |name: String| self.folder.path().join(name).into_os_string();
         match who {
             Who::Gateway(number) => {
-                arguments.extend(self.without());
+                arguments.extend(self.without(true));
                 arguments.extend(["--log", "debug", "serve", "--config"].map(OsString::from));
                 arguments.push(file(format!("gateway-{number}")));
             }
             Who::Connector(number) => {
-                arguments.extend(self.without());
+                arguments.extend(self.without(false));
                 arguments.extend(["--log", "debug", "serve", "--config"].map(OsString::from));
                 arguments.push(file(format!("connector-{number}/connector.yaml")));
             }
@@ -253,12 +263,18 @@ impl World {
             assert!(Instant::now() < end, "{who:?} does not listen:\n{printed}");
             sleep(LOOK).await;
         }
+        let mut kills = lock(&self.kills);
+        let death = kills.iter_mut().rfind(|kill| kill.who == who);
+        if let Some(kill) = death {
+            kill.again.get_or_insert_with(now);
+        }
         *slot = Some(process);
     }
 
-    fn without(&self) -> Option<OsString> {
-        let name = self.options.without.as_ref()?;
-        Some(format!("--without={name}").into())
+    /// The argument that switches a protection off, where it is one of the gateway's, or one of the connector's.
+    fn without(&self, of_gateway: bool) -> Option<OsString> {
+        let off = self.options.without?;
+        (off.of_gateway == of_gateway).then(|| format!("--without={}", off.name).into())
     }
 
     /// Kills a process (SIGKILL), and starts it again after a pause.
@@ -278,6 +294,7 @@ impl World {
                 who,
                 from,
                 to,
+                again: None,
                 status,
             };
             lock(&self.kills).push(kill);
@@ -290,7 +307,7 @@ impl World {
         if let Some(mut process) = self.slot(who).lock().await.take() {
             let from = now();
             process.terminate().await;
-            let status = process.ended(limit).await;
+            let status = timeout(limit, process.ended(2 * limit)).await.ok();
             self.keep(who, &process);
             lock(&self.drains).push(Drain { who, from, status });
         }

@@ -1,6 +1,7 @@
 //! How the programs that the chaos suite starts are told which protection is off.
 
 use std::ffi::OsString;
+use std::process::ExitCode;
 
 /// Takes `--without=NAME` out of the process's arguments, where it stands first.
 #[must_use]
@@ -14,4 +15,12 @@ pub fn arguments() -> (Option<String>, Vec<OsString>) {
         arguments.remove(1);
     }
     (named, arguments)
+}
+
+/// Ends a program that has no protection of this name.
+#[expect(clippy::print_stderr, reason = "it belongs to the output of the test")]
+#[must_use]
+pub fn unknown(name: &str) -> ExitCode {
+    eprintln!("--without={name}: no protection of this program");
+    ExitCode::FAILURE
 }

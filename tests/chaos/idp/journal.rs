@@ -133,7 +133,12 @@ impl Journal {
     pub(crate) fn open(file: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.create(true).append(true).mode(0o600);
-        options.open(file).map(Self)
+        let journal = options.open(file)?;
+        // Half a line that a kill has left would be the beginning of the next.
+        let text = std::fs::read(file)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n');
+        journal.set_len(whole.map_or(0, |end| end as u64 + 1))?;
+        Ok(Self(journal))
     }
 
     /// Writes a line. A process that is killed afterwards has written it.

@@ -44,7 +44,7 @@ const RETRY_AFTER: [Option<&str>; 8] = [
     Some("99999999999999999999999"),
 ];
 
-/// How long a call takes when all goes well; `which` is the client's name and the how manieth call of its kind.
+/// How long a call takes when all goes well; `which` is the client's name and which call of its kind it is.
 pub(crate) fn usual(seed: u64, call: Call, which: &str) -> Duration {
     let mut rng = rng(seed, "usual", call, which);
     Duration::from_millis(match call {
@@ -98,10 +98,13 @@ pub(crate) enum TokenMishap {
     HalfAnAnswer,
 }
 
-/// Draws what becomes of it, where `level` in a hundred go wrong.
+/// Tokens are asked for seldom: so much more often than other requests one of theirs goes wrong.
+const MORE_OFTEN: u32 = 3;
+
+/// Draws what becomes of it, where `level` in a hundred other requests go wrong.
 pub(crate) fn draw_of_token(seed: u64, level: u32, which: &str) -> Option<TokenMishap> {
     let mut rng = rng(seed, "mishap", Call::Token, which);
-    if rng.u32(..100) >= level {
+    if rng.u32(..100) >= level * MORE_OFTEN {
         return None;
     }
     Some(match rng.u32(..4) {
@@ -117,7 +120,7 @@ fn rng(seed: u64, what: &str, call: Call, which: &str) -> Rng {
 }
 
 /// FNV-1a: the same on every machine and in every release of Rust.
-fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -21,6 +21,8 @@ pub(crate) struct Sent {
     pub(crate) hop: KonnectHop,
     /// Microseconds since 1970.
     pub(crate) from: u64,
+    /// When it had left, if it was answered.
+    pub(crate) left: Option<u64>,
     pub(crate) to: u64,
     /// The status that Konnect heard; 0 when no gateway took the request.
     pub(crate) status: Option<u16>,
@@ -78,10 +80,6 @@ impl Teller<'_> {
 
     /// Sends a request, or the same twice: then nothing is known unless both were answered.
     pub(super) async fn send_to(&self, request: Request<'_>, send: Send) -> Told {
-        if let Some(what) = send.hop.mishap() {
-            let what = format!("between Konnect and a gateway: {what}");
-            self.world.befell.add(what);
-        }
         let KonnectHop::Twice(after) = send.hop else {
             return self.once(request, send).await;
         };
@@ -96,7 +94,9 @@ impl Teller<'_> {
             pause: send.pause + after,
             ..first
         };
-        match tokio::join!(self.once(request, first), self.once(request, second)) {
+        let both = tokio::join!(self.once(request, first), self.once(request, second));
+        self.befell(send.hop);
+        match both {
             (Told::Open, _) | (_, Told::Open) => Told::Open,
             (Told::NotDone, told) | (told, _) => told,
         }
@@ -129,10 +129,22 @@ impl Teller<'_> {
             body.len()
         );
         let from = now();
-        let heard = self.line.exchange(address, text.as_bytes(), hop).await;
+        let line = match what {
+            "trespass" => self.line.of_trespassers(),
+            _ => self.line.clone(),
+        };
+        let heard = line.exchange(address, text.as_bytes(), hop).await;
         let to = now();
+        match heard {
+            Heard::Unreached => {}
+            // It was there before Konnect had gone.
+            Heard::Answer(..) if !matches!(hop, KonnectHop::Twice(_)) => {}
+            Heard::Answer(..) | Heard::Nothing => self.befell(hop),
+        }
+        let mut left_at = None;
         let (status, told) = match heard {
-            Heard::Answer(answer) => {
+            Heard::Answer(answer, left) => {
+                left_at = Some(left);
                 if !(answer.status.is_success() && request.gives_a_secret()) {
                     self.world.keep_answer(&answer);
                 }
@@ -147,6 +159,7 @@ impl Teller<'_> {
             gateway,
             hop,
             from,
+            left: left_at,
             to,
             status,
         };
@@ -154,6 +167,14 @@ impl Teller<'_> {
             all.push(sent);
         }
         told
+    }
+
+    /// Counts what has befallen a request.
+    fn befell(&self, hop: KonnectHop) {
+        if let Some(what) = hop.mishap() {
+            let what = format!("between Konnect and a gateway: {what}");
+            self.world.befell.add(what);
+        }
     }
 }
 

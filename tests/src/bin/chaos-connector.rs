@@ -12,7 +12,8 @@ fn main() -> std::process::ExitCode {
         Some("client-lock") => Some(Protection::ClientLock),
         Some("mark-check") => Some(Protection::MarkCheck),
         Some("only-once") => Some(Protection::OnlyOnce),
-        _ => None,
+        None => None,
+        Some(other) => return dcr_tests::without::unknown(other),
     };
     let protections = off.map(Protections::without).unwrap_or_default();
     dcr_connector::run_with::<dcr_connector_memory::Memory>(protections, arguments)

@@ -4,6 +4,10 @@ use dcr_gateway::Protections;
 
 fn main() -> std::process::ExitCode {
     let (without, arguments) = dcr_tests::without::arguments();
-    let guard = without.as_deref() != Some("guard");
+    let guard = match without.as_deref() {
+        Some("guard") => false,
+        None => true,
+        Some(other) => return dcr_tests::without::unknown(other),
+    };
     dcr_gateway::run_with(Protections { guard }, arguments)
 }

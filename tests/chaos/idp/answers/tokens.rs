@@ -18,8 +18,9 @@ use crate::journal::{Call, Event, SECRET};
 use crate::mishaps::{TokenMishap, draw_of_token};
 use crate::requests::{Result, is_of_type};
 
-/// How long an access token lives (seconds): short, so that many are asked for.
-const LIFE: u32 = 4;
+/// How long an access token lives (seconds): short, so that many are asked for, and long enough to be renewed (at four
+/// fifths of it) before it is not used any more (a second before its end).
+const LIFE: u32 = 6;
 
 impl Idp {
     /// Gives a token, or makes a mishap of it when a connector asks.
