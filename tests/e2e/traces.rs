@@ -1,10 +1,13 @@
 //! Traces: one from Konnect's call to the IdP's, over both processes, without what must not be in it.
 
 use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use dcr_tests::collector::{Collector, Span};
+use dcr_tests::http::Http;
 use dcr_tests::konnect::application;
 use dcr_tests::small_idp::CLIENTS;
 use dcr_tests::{Folder, Gateway, Mishap, Process};
@@ -214,4 +217,25 @@ async fn nothing_is_sent_to_a_collector_that_the_environment_says() {
         output.contains(variable) && !output.contains("planted"),
         "{output}"
     );
+}
+
+#[tokio::test]
+async fn no_proxy_of_the_environment_sees_traces() {
+    let (collector, proxy) = (Collector::start().await, Collector::start().await);
+    let folder = Folder::new();
+    let proxied = format!(
+        "#!/bin/sh\nhttp_proxy=http://{0} ALL_PROXY=http://{0} exec \"{GATEWAY}\" \"$@\"\n",
+        proxy.address()
+    );
+    let program = folder.write("gateway", &proxied);
+    fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
+    let mut gateway = Gateway::start_with(&program, &[], &collector.yaml()).await;
+    let url = format!("http://{}/", gateway.address);
+    let answer = Http::new().get(&url).await.unwrap();
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    gateway.process.terminate().await;
+    let ended = gateway.process.ended(Duration::from_secs(15)).await;
+    assert!(ended.success());
+    assert!(proxy.spans().is_empty());
+    assert!(!collector.spans().is_empty());
 }

@@ -83,6 +83,12 @@ impl Collector {
         }
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The section of a configuration that sends traces here.
     #[must_use]
     pub fn yaml(&self) -> String {

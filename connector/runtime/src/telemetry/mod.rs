@@ -2,6 +2,7 @@
 //!
 //! What goes in is the caller's to judge; the libraries that would print headers or frames are held to warnings.
 
+mod exporter;
 mod traces;
 
 use std::io::IsTerminal;

@@ -6,13 +6,11 @@
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use opentelemetry::global::{self, BoxedSpan, BoxedTracer};
 pub use opentelemetry::trace::TraceId;
 use opentelemetry::trace::{SpanBuilder, SpanContext, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
@@ -26,20 +24,11 @@ use tracing_subscriber::layer::Context as LayerContext;
 use tracing_subscriber::layer::Filter;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::exporter::{self, EXPORT};
 use crate::config::{Located, Problems};
 
 /// The target of spans that are for traces.
 pub const TRACE: &str = "dcr::trace";
-
-/// For one batch of spans.
-const EXPORT: Duration = Duration::from_secs(5);
-
-/// What the exporter would send beside the spans. Its other variables are overridden by what is said here, but for
-/// compression, which it does not have, and the sizes of batches and spans (`OTEL_BSP_*`, `OTEL_SPAN_*`).
-const HEADERS: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_HEADERS",
-    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-];
 
 /// Whether spans go anywhere. Once on, it stays on.
 static ON: AtomicBool = AtomicBool::new(false);
@@ -104,21 +93,7 @@ impl Traces {
         let Some(tracing) = tracing else {
             return Ok(Self(None));
         };
-        if let Some(name) = HEADERS.iter().find(|name| is_set(name)) {
-            return Err(format!(
-                "the environment has {name}, which would go to the collector; unset it: nothing of the configuration \
-                 is taken from the environment, where every child and every dump of a process can see it"
-            ));
-        }
-        // The exporter's client asks for one, also for plain HTTP.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let exporter = SpanExporter::builder()
-            .with_http()
-            .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(&tracing.endpoint)
-            .with_timeout(EXPORT)
-            .build()
-            .map_err(|error| format!("traces cannot be sent: {error}"))?;
+        let exporter = exporter::to(&tracing.endpoint)?;
         let resource = Resource::builder_empty()
             .with_service_name(service.to_owned())
             .with_attribute(KeyValue::new("service.version", version))
@@ -198,10 +173,6 @@ pub fn trace_id(span: &Span) -> Option<TraceId> {
     }
     let context = span.context().span().span_context().clone();
     context.is_sampled().then(|| context.trace_id())
-}
-
-fn is_set(name: &str) -> bool {
-    std::env::vars_os().any(|(known, _)| known == name)
 }
 
 struct Headers<'a>(&'a http::HeaderMap);
