@@ -61,7 +61,7 @@ pub enum AbortTarget {
 /// What an abort did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abort {
-    /// What the operation made is gone.
+    /// What the operation made is gone, or it can have made nothing.
     Undone,
     /// Nothing was found yet, or it cannot be removed yet; the connector looks again by itself.
     Accepted,

@@ -1,7 +1,8 @@
 //! Whether a call's message has left: before that the connector cannot have begun the call, whatever it was told of it.
 //!
-//! HTTP/2 asks for the body of a request when there is a connection, and a stream on it that may be written to. Who gives
-//! a call up takes its message back; only one of the two gets it.
+//! hyper asks for the body of a request when there is a connection that has room for one more stream, or later. Its head
+//! may have left by then, of which no call comes. Who gives a call up, or sees it fail, takes its message back; only one
+//! of the two gets it.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -262,7 +262,12 @@ impl Remote {
             fault.reason(Reason::Unreachable)
         };
         if let Some(status) = status {
-            if let Some(why) = never_sent(&status) {
+            let is_ours = || wire::fault::is_from_a_connector(&status);
+            let never_sent = never_sent(&status).or_else(|| {
+                let not_left = !timed_out(&status) && message.take_back() && !is_ours();
+                not_left.then(|| never_sent::not_left(&status))
+            });
+            if let Some(why) = never_sent {
                 let fault = unavailable("the connector was not reached");
                 return Err(Failure::NeverSent(why, fault.because(root_cause(&status))));
             }

@@ -1,7 +1,8 @@
 //! Which failed calls the connector cannot have begun.
 //!
 //! A status alone does not tell: `UNAVAILABLE` is what tonic says of a refused connection and what a proxy says of an
-//! answer that it lost. Only the errors behind it do, and everything that is not listed here may have been done.
+//! answer that it lost. Only the errors behind it do, and that its message has not left; everything else may have been
+//! done.
 
 use std::error::Error;
 
@@ -37,6 +38,20 @@ fn declined(error: &h2::Error) -> Option<NeverSent> {
         (true, true) => Some(NeverSent::Lost),
         (true, false) if refused => Some(NeverSent::Unreached),
         _ => None,
+    }
+}
+
+/// The same of a call whose message has not left.
+pub(super) fn not_left(status: &Status) -> NeverSent {
+    let is_said = |cause: &(dyn Error + 'static)| {
+        let of_it_alone = |error: &h2::Error| error.is_reset();
+        cause.downcast_ref().is_some_and(of_it_alone)
+    };
+    // What a peer answers has no error behind it.
+    if status.source().is_none() || causes(status).any(is_said) {
+        NeverSent::Unreached
+    } else {
+        NeverSent::Lost
     }
 }
 

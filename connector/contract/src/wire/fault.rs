@@ -191,6 +191,11 @@ fn details(status: &Status) -> Details {
     found
 }
 
+/// Whether a connector made this status, and nothing on the way to it.
+pub(crate) fn is_from_a_connector(status: &Status) -> bool {
+    details(status).ours
+}
+
 /// Reads a status that a connector, or something on the way to it, answered to a call that it may have begun.
 pub(crate) fn from_status(status: &Status) -> Fault {
     let found = details(status);

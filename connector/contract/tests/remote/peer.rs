@@ -150,6 +150,10 @@ async fn connection(mut stream: TcpStream, streams: u32, seen: Arc<Mutex<Seen>>)
         if kind == 4 && flags & 1 == 0 {
             write(&mut stream, 4, 1, 0, &[]).await?;
         }
+        // PING: who does not answer is taken for dead.
+        if kind == 6 && flags & 1 == 0 {
+            write(&mut stream, 6, 1, 0, &payload).await?;
+        }
         // A request has come when DATA has that says more than its end: hyper sends that in a frame of its own.
         if kind != 0 || payload.is_empty() {
             continue;
