@@ -2,7 +2,8 @@
 //! Loses, cuts and doubles single requests on the way. It ends the TLS of both sides, with certificates of its own, and
 //! asks as much of theirs as any host does.
 
-use std::cmp::Ordering::{Equal, Greater, Less};
+mod whole;
+
 use std::error::Error;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::net::sockopt::set_socket_linger;
@@ -30,6 +31,7 @@ use crate::passed::Log;
 use crate::plan::{ConnectorHop, Levels};
 use crate::replica::{Replica, Sender};
 use crate::world::Options;
+use whole::{Whole, again, whole};
 
 type Body = BoxBody<Bytes, hyper::Error>;
 /// The calls that make something anew each time that they are made.
@@ -283,65 +285,4 @@ impl Balancer {
         resent.done_by_both += usize::from(twice && !by_one);
         resent.conflicts += how_many("6");
     }
-}
-
-/// An answer that was read to its end.
-struct Whole {
-    head: http::response::Parts,
-    body: Bytes,
-    trailers: Option<HeaderMap>,
-}
-
-impl Whole {
-    /// Whether the second of two answers is the one that arrives. One that leaves open what was done goes before one
-    /// that it was: whoever does not know undoes. And that something was done goes before that nothing was.
-    fn is_second(one: &Self, two: &Self, second: bool) -> bool {
-        match one.rank().cmp(&two.rank()) {
-            Less => true,
-            Greater => false,
-            Equal => second,
-        }
-    }
-
-    /// Whether one says that it made what was asked for, and the other does not know.
-    fn is_half_known(one: &Self, two: &Self) -> bool {
-        let made = |answer: &Self| answer.grpc_status() == "0";
-        made(one) && two.rank() == 2 || made(two) && one.rank() == 2
-    }
-
-    /// 2: it may have been done; 1: it was; 0: it was not.
-    fn rank(&self) -> u8 {
-        match self.grpc_status().as_str() {
-            "0" | "6" => 1,
-            "3" | "5" | "7" | "8" | "9" | "12" | "14" => 0,
-            _ => 2,
-        }
-    }
-
-    fn grpc_status(&self) -> String {
-        let trailers = self.trailers.as_ref().unwrap_or(&self.head.headers);
-        let status = trailers.get("grpc-status").and_then(|v| v.to_str().ok());
-        status.unwrap_or_default().to_owned()
-    }
-}
-
-async fn whole(answer: Response<Incoming>) -> Result<Whole, hyper::Error> {
-    let (head, body) = answer.into_parts();
-    let body = body.collect().await?;
-    let trailers = body.trailers().cloned();
-    Ok(Whole {
-        head,
-        body: body.to_bytes(),
-        trailers,
-    })
-}
-
-fn again(answer: Whole) -> Response<Body> {
-    let data = (!answer.body.is_empty()).then(|| Ok(Frame::data(answer.body)));
-    let trailers = answer
-        .trailers
-        .map(|trailers| Ok(Frame::trailers(trailers)));
-    let frames: Vec<_> = data.into_iter().chain(trailers).collect();
-    let body = StreamBody::new(tokio_stream::iter(frames));
-    Response::from_parts(answer.head, BoxBody::new(body))
 }

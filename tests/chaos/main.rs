@@ -60,8 +60,7 @@ use crate::evidence::Evidence;
 use crate::line::Line;
 use crate::meanwhile::{PlannedKill, change, changes, kills};
 use crate::plan::{Levels, Story};
-use crate::protections::{CONNECTOR_HOP, KILL_EVERY, KONNECT_HOP, MISHAPS, Protection};
-use crate::stalls::Stalls;
+use crate::protections::{CONNECTOR_HOP, KILL_EVERY, KONNECT_HOP, MISHAPS, OPERATIONS, Protection};
 use crate::story::{Ending, tell};
 use crate::verdict::{TWICE, Verdict};
 use crate::world::{Options, World};
@@ -70,9 +69,9 @@ use crate::world::{Options, World};
 #[derive(Debug, Parser)]
 #[command(after_help = protections::table())]
 struct Arguments {
-    /// How many requests Konnect sends.
-    #[arg(long, default_value_t = 10_000)]
-    operations: usize,
+    /// How many requests Konnect sends; default 10,000.
+    #[arg(long)]
+    operations: Option<usize>,
     /// What everything is drawn from; another one every time if left out.
     #[arg(long)]
     seed: Option<u64>,
@@ -103,6 +102,11 @@ struct Arguments {
 }
 
 impl Arguments {
+    fn operations(&self) -> usize {
+        let operations = self.without.map_or(OPERATIONS, |off| off.operations);
+        self.operations.unwrap_or(operations)
+    }
+
     fn mishaps(&self) -> u32 {
         let mishaps = self.without.map_or(MISHAPS, |off| off.mishaps);
         self.mishaps.unwrap_or(mishaps)
@@ -138,7 +142,7 @@ async fn main() -> ExitCode {
         seed,
         levels,
         mishaps: arguments.mishaps(),
-        stories: arguments.operations as u64,
+        stories: arguments.operations() as u64,
     };
     let digest = plan.digest(arguments.kills(seed));
     say(&format!("seed {seed}, plan {digest}\n"));
@@ -152,7 +156,6 @@ async fn main() -> ExitCode {
         without: arguments.without,
     };
     let began = Instant::now();
-    let stalls = Stalls::watch();
     let world = Arc::new(World::start(options, plan.stories()).await);
     let line = Line::new(Arc::clone(&world.certificates));
     let endings = live(&arguments, seed, levels, &world, &line).await;
@@ -166,7 +169,7 @@ async fn main() -> ExitCode {
 
     let journal = journal::read(&world.journal()).expect("the journal can be read");
     let (kills, drains, passed) = (world.kills(), world.drains(), world.passed());
-    let (holes, stalls) = (world.holes(), stalls.all());
+    let (holes, stalls) = (world.holes(), world.stalls.all());
     let evidence = Evidence {
         journal: &journal,
         lost: &lost,
@@ -204,7 +207,7 @@ async fn main() -> ExitCode {
     }
     if arguments.without.is_none() {
         let kills = arguments.kills(seed).map(|_| kills.len());
-        floors::judge(arguments.operations, kills, &mut verdict);
+        floors::judge(arguments.operations(), kills, &mut verdict);
     }
     if let Some(folder) = &arguments.keep {
         keep(&world, &verdict, folder);
@@ -259,7 +262,7 @@ async fn live(
     let count = Arc::new(AtomicUsize::new(0));
     let mut stories = JoinSet::new();
     let mut endings = Vec::new();
-    let (mut number, most) = (0, arguments.operations);
+    let (mut number, most) = (0, arguments.operations());
     loop {
         while stories.len() < arguments.at_once && count.load(Ordering::SeqCst) < most {
             number += 1;

@@ -9,6 +9,8 @@ use crate::verdict::{FOREIGN, LOST_REGISTRATION, LOST_UPDATE, ORPHAN, TWICE, UNA
 pub(crate) struct Protection {
     pub(crate) name: &'static str,
     pub(crate) of_gateway: bool,
+    /// How many operations show its harm many times over.
+    pub(crate) operations: usize,
     /// Percentages of what goes wrong at the IdP and on the two hops; milliseconds between kills of gateways, or no kills.
     pub(crate) mishaps: u32,
     pub(crate) konnect_hop: u32,
@@ -18,7 +20,8 @@ pub(crate) struct Protection {
     pub(crate) harm: &'static [&'static str],
 }
 
-/// The usual levels.
+/// The usual ones.
+pub(crate) const OPERATIONS: usize = 10_000;
 pub(crate) const MISHAPS: u32 = 12;
 pub(crate) const KONNECT_HOP: u32 = 10;
 pub(crate) const CONNECTOR_HOP: u32 = 2;
@@ -27,6 +30,7 @@ pub(crate) const KILL_EVERY: u64 = 2_000;
 const USUAL: Protection = Protection {
     name: "",
     of_gateway: false,
+    operations: 1_000,
     mishaps: MISHAPS,
     konnect_hop: KONNECT_HOP,
     connector_hop: CONNECTOR_HOP,
@@ -44,6 +48,7 @@ pub(crate) static ALL: [Protection; 8] = [
     Protection {
         name: "guard",
         of_gateway: true,
+        operations: 600,
         connector_hop: 20,
         ..USUAL
     },
@@ -53,11 +58,13 @@ pub(crate) static ALL: [Protection; 8] = [
     },
     Protection {
         name: "client-lock",
+        operations: 1_500,
         harm: &[LOST_REGISTRATION, LOST_UPDATE],
         ..USUAL
     },
     Protection {
         name: "mark-check",
+        operations: 800,
         mishaps: 40,
         harm: &[FOREIGN],
         ..USUAL
@@ -78,6 +85,7 @@ pub(crate) static ALL: [Protection; 8] = [
     },
     Protection {
         name: "own-undo",
+        operations: 600,
         mishaps: 40,
         ..KILLED
     },
@@ -99,6 +107,7 @@ pub(crate) fn table() -> String {
     for protection in &ALL {
         let Protection {
             name,
+            operations,
             mishaps,
             konnect_hop,
             connector_hop,
@@ -111,7 +120,7 @@ pub(crate) fn table() -> String {
         let harm = protection.harm.join(", or ");
         let _ = writeln!(
             table,
-            "  {name:<12} --mishaps {mishaps} --konnect-hop {konnect_hop} --connector-hop {connector_hop}, {kills}: {harm}"
+            "  {name:<12} --operations {operations} --mishaps {mishaps} --konnect-hop {konnect_hop} --connector-hop {connector_hop}, {kills}: {harm}"
         );
     }
     table

@@ -1,5 +1,6 @@
 //! The processes: two gateways, two replicas of the connector, and the IdP; started, killed and started again.
 
+mod ending;
 mod replacing;
 mod seen;
 
@@ -10,14 +11,11 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use dcr_tests::loopback;
-use dcr_tests::{Folder, Http, Process, Provider};
-use http::Request;
-use http_body_util::Full;
+use dcr_tests::{Folder, Process, Provider};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::balancer::Balancer;
 use crate::befell::Befell;
@@ -31,6 +29,7 @@ use crate::plan::{Levels, Story};
 use crate::ports::Ports;
 use crate::protections::Protection;
 use crate::replica::{Hole, Replica};
+use crate::stalls::Stalls;
 
 /// The provider with two replicas, and the one with one.
 pub(crate) const PROVIDERS: [&str; 2] = ["chaos", "alone"];
@@ -112,6 +111,7 @@ pub(crate) struct World {
     balancers: Vec<Arc<Balancer>>,
     pub(crate) befell: Arc<Befell>,
     holes: Mutex<Vec<Hole>>,
+    pub(crate) stalls: Stalls,
     kills: Mutex<Vec<Kill>>,
     drains: Mutex<Vec<Drain>>,
     printed: Mutex<Vec<(Who, String)>>,
@@ -191,6 +191,7 @@ impl World {
             balancers,
             befell,
             holes: Mutex::default(),
+            stalls: Stalls::watch(),
             kills: Mutex::default(),
             drains: Mutex::default(),
             printed: Mutex::default(),
@@ -268,6 +269,7 @@ impl World {
         if let Some(kill) = death {
             kill.again.get_or_insert_with(now);
         }
+        self.stalls.of(process.id());
         *slot = Some(process);
     }
 
@@ -275,77 +277,6 @@ impl World {
     fn without(&self, of_gateway: bool) -> Option<OsString> {
         let off = self.options.without?;
         (off.of_gateway == of_gateway).then(|| format!("--without={}", off.name).into())
-    }
-
-    /// Kills a process (SIGKILL), and starts it again after a pause.
-    pub(crate) async fn kill(&self, who: Who, pause: Duration) {
-        self.end(who).await;
-        sleep(pause).await;
-        self.begin(who, self.options.mishaps).await;
-    }
-
-    async fn end(&self, who: Who) {
-        if let Some(mut process) = self.slot(who).lock().await.take() {
-            let from = now();
-            let status = process.kill().await;
-            let to = now();
-            self.keep(who, &process);
-            let kill = Kill {
-                who,
-                from,
-                to,
-                again: None,
-                status,
-            };
-            lock(&self.kills).push(kill);
-        }
-    }
-
-    /// Asks a process to end, and waits for all that it still has to do.
-    pub(crate) async fn drain(&self, who: Who, limit: Duration) {
-        self.keep_metrics(who).await;
-        if let Some(mut process) = self.slot(who).lock().await.take() {
-            let from = now();
-            process.terminate().await;
-            let status = timeout(limit, process.ended(2 * limit)).await.ok();
-            self.keep(who, &process);
-            lock(&self.drains).push(Drain { who, from, status });
-        }
-    }
-
-    /// Waits until the IdP is done with all that is late, then starts it anew from its journal. From now on nothing
-    /// goes wrong.
-    pub(crate) async fn calm(&self) {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let request = Request::get(format!("http://{}/pending", self.idp))
-                .body(Full::new(Bytes::new()))
-                .expect("a request");
-            let answer = Http::new().send(request).await.expect("the IdP answers");
-            if answer.json()["pending"] == 0 {
-                break;
-            }
-            assert!(Instant::now() < end, "the IdP is never done");
-            sleep(LOOK).await;
-        }
-        self.balancers.iter().for_each(|balancer| balancer.calm());
-        self.end(Who::Idp).await;
-        lock(&self.kills).pop();
-        self.begin(Who::Idp, 0).await;
-    }
-
-    /// Starts the bridge anew, before an IdP that does what it should.
-    pub(crate) async fn resume(&self) {
-        for number in [0, 1] {
-            self.begin(Who::Connector(number), 0).await;
-        }
-        for number in [0, 1] {
-            self.begin(Who::Gateway(number), 0).await;
-        }
-    }
-
-    fn keep(&self, who: Who, process: &Process) {
-        lock(&self.printed).push((who, process.output()));
     }
 }
 
