@@ -1,11 +1,13 @@
 //! `dcr-gateway check`: what would go wrong is told before it does.
 
+use std::path::Path;
 use std::time::Duration;
 
+use dcr_tests::certificates::{Ca, Impostor, Name};
 use dcr_tests::stand_in::dead_port;
 use dcr_tests::{Folder, Process};
 
-use crate::start::{GATEWAY, bridge};
+use crate::start::{CONNECTOR, GATEWAY, bridge};
 
 const HASH: &str = "sha256:21cf4975bbee277c910d0d52744b98bc21aa070f416ec5c9ec18cd1a894b8b53";
 
@@ -24,14 +26,7 @@ const ADDRESSES: &str = "listen: 127.0.0.1:0\nprobe_listen: 127.0.0.1:0\n";
 
 /// Whether nothing is wrong, and the lines of the table: provider, severity, code.
 async fn check(folder: &Folder) -> (bool, Vec<[String; 3]>, String) {
-    let arguments = [
-        "check".as_ref(),
-        "--config".as_ref(),
-        folder.path().as_os_str(),
-    ];
-    let mut process = Process::start(GATEWAY, &arguments);
-    let status = process.ended(Duration::from_secs(30)).await;
-    let output = process.output();
+    let (clean, output) = run(GATEWAY, folder.path()).await;
     let cells = |line: &str| {
         let mut cells = line.split_whitespace().map(str::to_owned);
         Some([cells.next()?, cells.next()?, cells.next()?])
@@ -39,7 +34,15 @@ async fn check(folder: &Folder) -> (bool, Vec<[String; 3]>, String) {
     // What follows the table is the log's.
     let table = output.lines().filter(|line| !line.starts_with('{'));
     let rows = table.skip(1).filter_map(cells).collect();
-    (status.success(), rows, output)
+    (clean, rows, output)
+}
+
+/// A program's `check`: whether nothing is wrong, and what it printed.
+async fn run(program: &str, config: &Path) -> (bool, String) {
+    let arguments = ["check".as_ref(), "--config".as_ref(), config.as_os_str()];
+    let mut process = Process::start(program, &arguments);
+    let status = process.ended(Duration::from_secs(30)).await;
+    (status.success(), process.output())
 }
 
 fn row(provider: &str, severity: &str, code: &str) -> [String; 3] {
@@ -85,7 +88,29 @@ async fn what_a_start_or_a_call_would_stumble_over_is_told() {
         "{output}"
     );
 
+    let good = folder(nobody, ADDRESSES, "");
+    let (_, output) = run(GATEWAY, &good.path().join("gateway.yaml")).await;
+    assert!(output.contains("name the directory"), "{output}");
+
     let (_, _, output) = check(&folder(nobody, ADDRESSES, "oops: 1\n")).await;
     assert!(output.contains("correct what is said above"), "{output}");
     assert!(!output.contains("add its file"), "{output}");
+}
+
+#[tokio::test]
+async fn an_idp_of_an_unknown_ca_is_told_as_such() {
+    let ca = Ca::new("of the IdP alone");
+    let idp = Impostor::open(&ca.issue(&[Name::Loopback])).await;
+    let folder = Folder::new();
+    let secret = folder.write("secret", "a-secret-of-a-test");
+    let yaml = format!(
+        "installation: e2e\n{ADDRESSES}idp:\n  base_url: https://{}\n  client_id: c\n  client_secret_file: {}\n",
+        idp.address(),
+        secret.display()
+    );
+    let file = folder.write("connector.yaml", &yaml);
+    let (clean, output) = run(CONNECTOR, &file).await;
+    assert!(!clean, "{output}");
+    assert!(output.contains("name its CA in ca_file"), "{output}");
+    assert!(!output.contains("log.file"), "{output}");
 }

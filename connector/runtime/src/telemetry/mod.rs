@@ -63,6 +63,8 @@ fn targets(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(level)
         .with_target(TRACE, level.min(LevelFilter::INFO))
+        // It says once more what the error says that the caller gets, with the paths of the machine that built it.
+        .with_target("rustls_platform_verifier", LevelFilter::OFF)
         .with_targets(TALKATIVE.map(|target| (target, level.min(LevelFilter::WARN))))
 }
 

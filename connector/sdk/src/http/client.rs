@@ -1,5 +1,6 @@
 //! Sending: one client per connector, its connections pooled and warm.
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -206,7 +207,14 @@ impl Client {
         let lost = |error: reqwest::Error| {
             let error = error.without_url();
             if error.is_connect() {
-                let message = format!("{call}: the identity provider was not reached");
+                let message = if is_distrusted(&error) {
+                    format!(
+                        "{call}: the identity provider's certificate is not trusted; name its CA in ca_file, or correct the \
+                         address"
+                    )
+                } else {
+                    format!("{call}: the identity provider was not reached")
+                };
                 return Fault::new(FaultKind::Unavailable { after: None }, message)
                     .reason(Reason::Unreachable)
                     .because(root_cause(&error));
@@ -354,4 +362,14 @@ impl Request<'_> {
         }
         Ok(url)
     }
+}
+/// Whether the other side's certificate was refused, by us.
+fn is_distrusted(error: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref() {
+        return matches!(error, rustls::Error::InvalidCertificate(_));
+    }
+    // An `io::Error` is no more than what it holds, which its `source` leaves out.
+    let held = error.downcast_ref::<std::io::Error>();
+    let held = held.and_then(std::io::Error::get_ref);
+    held.is_some_and(|held| is_distrusted(held)) || error.source().is_some_and(is_distrusted)
 }
