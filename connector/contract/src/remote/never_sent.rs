@@ -41,17 +41,12 @@ fn declined(error: &h2::Error) -> Option<NeverSent> {
     }
 }
 
-/// The same of a call whose message has not left.
+/// Why the connector cannot have begun a call that failed before its message left: a connection that ends leaves an error,
+/// a peer that answers does not.
 pub(super) fn not_left(status: &Status) -> NeverSent {
-    let is_said = |cause: &(dyn Error + 'static)| {
-        let of_it_alone = |error: &h2::Error| error.is_reset();
-        cause.downcast_ref().is_some_and(of_it_alone)
-    };
-    // What a peer answers has no error behind it.
-    if status.source().is_none() || causes(status).any(is_said) {
-        NeverSent::Unreached
-    } else {
-        NeverSent::Lost
+    match status.source() {
+        Some(_) => NeverSent::Lost,
+        None => NeverSent::Unreached,
     }
 }
 
@@ -64,4 +59,21 @@ fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(status.source(), |cause: &&(dyn Error + 'static)| {
         (*cause).source()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_call_that_has_not_left_was_lost_with_its_connection_or_was_not_wanted() {
+        let ended = io::Error::from(io::ErrorKind::ConnectionReset);
+        let ended = Status::from_error(Box::new(ended));
+        assert_eq!(never_sent(&ended), None, "alone it does not tell");
+        assert_eq!(not_left(&ended), NeverSent::Lost);
+        let answered = Status::unavailable("no upstream");
+        assert_eq!(not_left(&answered), NeverSent::Unreached);
+    }
 }

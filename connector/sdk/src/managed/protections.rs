@@ -10,7 +10,7 @@ pub enum Protection {
     ArmedUndo,
     /// What made a client or did not, nobody knows, is undone by the connector, whatever its caller does.
     OwnUndo,
-    /// An abort that found nothing looks again after `settle_after`.
+    /// An abort looks again after `settle_after`, whether it found nothing or a client.
     SettleLook,
     /// One call at a time acts on a client.
     ClientLock,
