@@ -39,7 +39,7 @@ impl Holder<'_> {
     }
 
     /// When it must be done.
-    fn due(&self, made: Made<'_>) -> u64 {
+    pub(crate) fn due(&self, made: Made<'_>) -> u64 {
         let mut due = 0;
         if self.own {
             due = match made.arrived() {

@@ -17,7 +17,7 @@ const SHORT: u64 = 2_000;
 /// One process may have been stalled somewhat before or after what another one did (microseconds).
 const NEAR: u64 = 1_000_000;
 /// A machine that stands still for longer is no judge of anything (microseconds).
-const TOO_LONG: u64 = 3_000_000;
+const TOO_LONG: u64 = 5_000_000;
 
 /// One stall: when it was over, and how long it was (microseconds).
 #[derive(Debug, Clone, Copy)]

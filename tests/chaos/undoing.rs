@@ -49,15 +49,15 @@ enum Gateway {
 impl<'a> Undoing<'a> {
     /// The open window, or why there is none.
     pub(crate) fn window(&self) -> Result<&'static str, String> {
-        if self.was_undone() {
-            let by = self.asked().map(|asked| asked.by).collect::<Vec<_>>();
-            return Err(format!(
-                "it was undone, and made once more; asked were {by:?}"
-            ));
-        }
         for abort in self.aborts() {
-            if let Some((_, Said::Settled(said))) = abort.answer {
-                return Err(format!("connector-{} had said {said}", abort.by));
+            match &abort.answer {
+                Some((at, Said::Settled("ABORT_UNDONE"))) if self.was_undone() => {
+                    return self.made_once_more(abort, *at);
+                }
+                Some((_, Said::Settled(said))) => {
+                    return Err(format!("connector-{} had said {said}", abort.by));
+                }
+                _ => {}
             }
         }
         let gateway = self.gateway()?;
@@ -87,6 +87,27 @@ impl<'a> Undoing<'a> {
             }
             Gateway::AskedTwice => "connectors killed with an undoing still to do, twice",
         })
+    }
+
+    /// The window of what the network has sent to two replicas: one of them had it undone at a time, and did not live to
+    /// look once more after the other had made it too.
+    fn made_once_more(&self, abort: &Passed, at: u64) -> Result<&'static str, String> {
+        let who = Who::Connector(abort.by);
+        let looker = Holder {
+            number: abort.by,
+            death: self.made.evidence.death(who, abort.came),
+            own: false,
+            accepted: Some((0, at)),
+        };
+        let mut drains = self.made.evidence.drains.iter();
+        let due = looker.due(self.made);
+        if !drains.any(|drain| drain.who == who && (at..=due).contains(&drain.from)) {
+            looker.died_holding(self.made)?;
+        }
+        for holder in self.holders() {
+            holder.died_holding(self.made)?;
+        }
+        Ok("sent to both replicas, and the one that undid it ended before it looked once more")
     }
 
     fn aborts(&self) -> impl Iterator<Item = &'a Passed> {
