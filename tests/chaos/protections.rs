@@ -58,7 +58,6 @@ pub(crate) static ALL: [Protection; 8] = [
     },
     Protection {
         name: "client-lock",
-        operations: 1_500,
         harm: &[LOST_REGISTRATION, LOST_UPDATE],
         ..USUAL
     },
