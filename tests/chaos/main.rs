@@ -107,6 +107,12 @@ impl Arguments {
         self.operations.unwrap_or(operations)
     }
 
+    /// Whether everything is on, and goes wrong as often as usual.
+    fn is_usual(&self) -> bool {
+        let levels = [self.mishaps, self.konnect_hop, self.connector_hop];
+        self.without.is_none() && levels.iter().all(Option::is_none)
+    }
+
     fn mishaps(&self) -> u32 {
         let mishaps = self.without.map_or(MISHAPS, |off| off.mishaps);
         self.mishaps.unwrap_or(mishaps)
@@ -205,7 +211,7 @@ async fn main() -> ExitCode {
     for refusal in world.refusals() {
         verdict.harm("a good certificate was refused", &refusal);
     }
-    if arguments.without.is_none() {
+    if arguments.is_usual() {
         let kills = arguments.kills(seed).map(|_| kills.len());
         floors::judge(arguments.operations(), kills, &mut verdict);
     }
