@@ -137,11 +137,6 @@ pub struct Loaded {
 /// Every mistake in `gateway.yaml` and why `providers.d` cannot be listed, with every mistake in providers' files.
 /// Mistakes in those alone are in [`Loaded::held_up`].
 pub fn load_dir(dir: &Path) -> Result<Loaded, Problems> {
-    if dir.is_file() {
-        let mut problems = Problems::in_file(dir);
-        problems.anywhere("", "is a file: name the directory that it is in");
-        return Err(problems);
-    }
     let gateway = gateway::gateway(&folder::gateway_file(dir));
     let Folder {
         providers,

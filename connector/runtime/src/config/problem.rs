@@ -43,6 +43,7 @@ pub fn unreadable(what: &str, error: &io::Error) -> String {
         ErrorKind::PermissionDenied => "let the process's user read it",
         ErrorKind::InvalidData => "save it as UTF-8",
         ErrorKind::IsADirectory => "name the file, not the directory it is in",
+        ErrorKind::NotADirectory => "name the directory, not a file in it",
         _ => "make it readable",
     };
     format!("{what} cannot be read ({error}); {advice}")
