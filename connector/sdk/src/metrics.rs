@@ -1,13 +1,16 @@
 //! A connector's metrics. Every label is one of a few values that we or the connector's author chose.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dcr_contract::Observer;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -57,10 +60,8 @@ struct BuildLabels {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     calls: Durations<CallLabels>,
-    findings: Family<FindingLabels, Gauge>,
-    ends: Family<CodeLabel, Gauge>,
+    examined: Examined,
     checked: Gauge,
-    shown: Mutex<BTreeSet<FindingLabels>>,
 }
 
 impl Metrics {
@@ -72,10 +73,8 @@ impl Metrics {
     ) -> Self {
         let new = Self {
             calls: durations(),
-            findings: Family::default(),
-            ends: Family::default(),
+            examined: Examined::default(),
             checked: Gauge::default(),
-            shown: Mutex::default(),
         };
         registry.register_with_unit(
             "rpc_server_call_duration",
@@ -84,16 +83,7 @@ impl Metrics {
             new.calls.clone(),
         );
         http::register(registry);
-        registry.register(
-            "dcr_idp_check",
-            "What the last examination of the IdP found: 1 for each finding",
-            new.findings.clone(),
-        );
-        registry.register(
-            "dcr_idp_credential_not_after_timestamp_seconds",
-            "When a credential of the connector's own at the IdP ends, as the last examination found",
-            new.ends.clone(),
-        );
+        registry.register_collector(Box::new(new.examined.clone()));
         registry.register(
             "dcr_idp_check_timestamp_seconds",
             "When the IdP was last examined",
@@ -109,33 +99,56 @@ impl Metrics {
 
     /// Shows what an examination found, and nothing of earlier ones.
     pub(crate) fn examined(&self, findings: &[Finding]) {
-        let labels = |finding: &Finding| FindingLabels {
+        let found = findings.iter().take(MOST_FINDINGS).cloned().collect();
+        *self.examined.lock() = found;
+        self.checked.set(jiff::Timestamp::now().as_second());
+    }
+}
+
+/// What the last examination of the IdP found, told when metrics are asked for.
+#[derive(Debug, Clone, Default)]
+struct Examined(Arc<Mutex<Vec<Finding>>>);
+
+impl Examined {
+    fn lock(&self) -> MutexGuard<'_, Vec<Finding>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Examined {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let findings = self.lock().clone();
+        let labels = findings.iter().map(|finding| FindingLabels {
             code: finding.code.clone(),
             severity: match finding.severity {
                 Severity::Ok => "ok",
                 Severity::Warning => "warning",
                 Severity::Error => "error",
             },
-        };
-        let found: BTreeSet<_> = findings.iter().take(MOST_FINDINGS).map(labels).collect();
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        for labels in &found {
-            self.findings.get_or_create(labels).set(1);
+        });
+        let mut family = encoder.encode_descriptor(
+            "dcr_idp_check",
+            "What the last examination of the IdP found: 1 for each finding",
+            None,
+            MetricType::Gauge,
+        )?;
+        // Several findings may have one code.
+        for labels in labels.collect::<BTreeSet<_>>() {
+            ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)?;
         }
-        for gone in shown.difference(&found) {
-            self.findings.remove(gone);
+        let ends = findings.into_iter();
+        let ends = ends.filter_map(|finding| Some((finding.code, finding.expires_at?)));
+        let mut family = encoder.encode_descriptor(
+            "dcr_idp_credential_not_after_timestamp_seconds",
+            "When a credential of the connector's own at the IdP ends, as the last examination found",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (code, end) in ends.collect::<BTreeMap<_, _>>() {
+            let labels = CodeLabel { code };
+            ConstGauge::new(end.as_second()).encode(family.encode_family(&labels)?)?;
         }
-        *shown = found;
-        self.ends.clear();
-        for finding in findings.iter().take(MOST_FINDINGS) {
-            if let Some(end) = finding.expires_at {
-                let code = finding.code.clone();
-                self.ends
-                    .get_or_create(&CodeLabel { code })
-                    .set(end.as_second());
-            }
-        }
-        self.checked.set(jiff::Timestamp::now().as_second());
+        Ok(())
     }
 }
 
