@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use dcr_contract::model::{AbortTarget, Installation, ProviderId};
+use dcr_contract::model::{AbortTarget, Installation, OperationId, ProviderId};
 use dcr_contract::{ConnectorAddress, Served};
 use dcr_runtime::{Shutdown, grpc};
 use http::{Request, header};
@@ -123,6 +123,14 @@ impl Bridge {
     async fn next(&mut self) -> Seen {
         let seen = tokio::time::timeout(Duration::from_secs(10), self.seen.recv());
         seen.await.expect("the connector is asked").unwrap()
+    }
+
+    /// The operation of the create that the connector is asked for next.
+    async fn next_create(&mut self) -> OperationId {
+        match self.next().await {
+            Seen::Create(operation) => operation,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// What the connector still saw once all undoing has ended.

@@ -61,9 +61,7 @@ async fn an_answer_that_there_was_no_room_for_is_undone() {
         let mut connections = JoinSet::new();
         let mut caller = caller(address, room, &mut connections).await;
         let answer = create(&mut caller).await;
-        let Seen::Create(operation) = bridge.next().await else {
-            panic!()
-        };
+        let operation = bridge.next_create().await;
         // Resets the stream.
         drop(answer);
         assert_eq!(

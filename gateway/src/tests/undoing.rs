@@ -30,9 +30,7 @@ async fn a_create_whose_outcome_is_unknown_is_aborted() {
     for (name, status) in [("lost", 504), ("applied", 500)] {
         let body = format!(r#"{{"client_name":"{name}"}}"#);
         assert_eq!(bridge.call("POST", "/a", KEY, &body).await.0, status);
-        let Seen::Create(operation) = bridge.next().await else {
-            panic!()
-        };
+        let operation = bridge.next_create().await;
         assert_eq!(
             bridge.next().await,
             Seen::Abort(operation, AbortTarget::Create)
@@ -99,9 +97,7 @@ async fn a_connector_that_accepted_an_abort_is_asked_again_when_all_is_settled()
     bridge
         .call("POST", "/a", KEY, r#"{"client_name":"lost"}"#)
         .await;
-    let Seen::Create(operation) = bridge.next().await else {
-        panic!()
-    };
+    let operation = bridge.next_create().await;
     let abort = Seen::Abort(operation, AbortTarget::Create);
     assert_eq!(bridge.next().await, abort);
     bridge.settles().await;
@@ -130,9 +126,7 @@ async fn an_answer_that_is_not_taken_is_undone() {
         .send(request("POST", "/a", KEY, r#"{"client_name":"x"}"#))
         .await;
     assert_eq!(response.headers()[header::CONTENT_LENGTH], "47");
-    let Seen::Create(operation) = bridge.next().await else {
-        panic!()
-    };
+    let operation = bridge.next_create().await;
     drop(response);
     assert_eq!(
         bridge.next().await,

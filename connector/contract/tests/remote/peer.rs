@@ -67,32 +67,30 @@ impl Peer {
 
     /// The same, with a limit of concurrent streams on each connection.
     pub(crate) async fn with_streams(script: &[Act], streams: u32) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let all = Arc::clone(&seen);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                all.lock().unwrap().connections += 1;
-                let connection = connection(stream, streams, Arc::clone(&all));
-                connections.spawn(async move {
-                    let _ended = connection.await;
-                });
-            }
+        let mut connections = JoinSet::new();
+        let peer = Self::meeting(move |stream, seen| {
+            seen.lock().unwrap().connections += 1;
+            let connection = connection(stream, streams, Arc::clone(seen));
+            connections.spawn(async move {
+                let _ended = connection.await;
+            });
         });
-        let peer = Self {
-            address,
-            seen,
-            _tasks: tasks,
-        };
+        let peer = peer.await;
         peer.act(script);
         peer
     }
 
     /// A peer that ends every connection as soon as it is made.
     pub(crate) async fn hanging_up() -> Self {
+        Self::meeting(|stream, seen| {
+            drop(stream);
+            seen.lock().unwrap().connections += 1;
+        })
+        .await
+    }
+
+    /// A peer that meets every connection so.
+    async fn meeting(mut meet: impl FnMut(TcpStream, &Arc<Mutex<Seen>>) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -100,8 +98,7 @@ impl Peer {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                drop(stream);
-                all.lock().unwrap().connections += 1;
+                meet(stream, &all);
             }
         });
         Self {
