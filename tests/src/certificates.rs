@@ -8,14 +8,15 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, HandshakeKind, RootCertStore, ServerConfig,
-    SignatureScheme,
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, HandshakeKind, RootCertStore,
+    ServerConfig, SignatureScheme,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -94,7 +95,17 @@ pub fn client(cas: &str, shown: Option<&Issued>, protocol: &str) -> Arc<ClientCo
         .with_safe_default_protocol_versions()
         .expect("the provider has them")
         .with_root_certificates(roots(cas));
-    let mut config = match shown {
+    let mut config = showing(builder, shown);
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    Arc::new(config)
+}
+
+/// The side of a client that shows this certificate or none.
+fn showing(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    shown: Option<&Issued>,
+) -> ClientConfig {
+    match shown {
         None => builder.with_no_client_auth(),
         Some(issued) => {
             let (chain, key) = issued.parts();
@@ -102,9 +113,7 @@ pub fn client(cas: &str, shown: Option<&Issued>, protocol: &str) -> Arc<ClientCo
                 .with_client_auth_cert(chain, key)
                 .expect("a key of its certificate")
         }
-    };
-    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-    Arc::new(config)
+    }
 }
 
 /// What a certificate is for (RFC 5280, 4.2.1.12).
@@ -203,15 +212,7 @@ impl Caller {
             .expect("the provider has them")
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anybody));
-        let mut config = match shown {
-            None => builder.with_no_client_auth(),
-            Some(issued) => {
-                let (chain, key) = issued.parts();
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .expect("a key of its certificate")
-            }
-        };
+        let mut config = showing(builder, shown);
         config.alpn_protocols = vec![b"h2".to_vec()];
         Self(Arc::new(config))
     }
