@@ -162,7 +162,7 @@ async fn examine(provider: &ProviderConfig, identity: Option<&Arc<ClientIdentity
         Ok(info) => rows.push(row(Severity::Ok, "CONNECTOR", described(&info))),
         Err(fault) => {
             let sentence = format!(
-                "{} does not answer as a connector does: {fault}",
+                "{} does not answer as a connector does; start it, or correct `connector`: {fault}",
                 provider.connector
             );
             rows.push(row(Severity::Error, "CONNECTOR", sentence));
