@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use dcr_connector::config::{Located, Problems};
-use dcr_connector::http::{BaseUrl, Client, ClientCredentials};
+use dcr_connector::http::{BaseUrl, Client, ClientAuthMethod, ClientCredentials, TokenEndpoint};
 use dcr_connector::model::Scope;
 use dcr_connector::{GrantMap, Settings, Subject};
 use serde::Deserialize;
@@ -104,11 +104,12 @@ impl Config {
         let realm = self.realm.value;
         let endpoint = ["realms", &realm, "protocol", "openid-connect", "token"];
         let credentials = ClientCredentials {
-            token_endpoint: endpoint.map(str::to_owned).to_vec(),
+            token_endpoint: TokenEndpoint::Below(endpoint.map(str::to_owned).to_vec()),
             client_id: self.client_id.clone(),
             secret_file: secret,
             scope: None,
             audience: None,
+            auth_method: ClientAuthMethod::default(),
         };
         problems.or(Keycloak {
             api: Api::new(http.authorized_by(credentials), realm),

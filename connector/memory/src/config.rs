@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use dcr_connector::config::{Located, Problems};
-use dcr_connector::http::{BaseUrl, Client, ClientCredentials};
+use dcr_connector::http::{BaseUrl, Client, ClientAuthMethod, ClientCredentials, TokenEndpoint};
 use dcr_connector::model::{Audience, Malformed, Scope};
 use dcr_connector::{GrantMap, SecretFile, Settings, Subject};
 use serde::Deserialize;
@@ -74,11 +74,12 @@ pub(crate) fn memory(
     grants: GrantMap<Grant>,
 ) -> Result<Memory, Malformed> {
     let credentials = ClientCredentials {
-        token_endpoint: vec!["token".to_owned()],
+        token_endpoint: TokenEndpoint::Below(vec!["token".to_owned()]),
         client_id: client_id.clone(),
         secret_file,
         scope: Some("admin".to_owned()),
         audience: None,
+        auth_method: ClientAuthMethod::default(),
     };
     Ok(Memory {
         http: Client::new(base, None)?.authorized_by(credentials),

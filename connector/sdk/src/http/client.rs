@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, StatusCode};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
@@ -14,7 +14,7 @@ use tracing::Instrument;
 use url::Url;
 
 use super::observe::Watch;
-use super::token::{Token, TokenSource};
+use super::token::TokenSource;
 use super::{Answer, BaseUrl, ClientCredentials, LARGEST_ANSWER};
 use crate::fault::{Fault, FaultKind, Outcome, Reason, root_cause};
 use crate::model::{Deadline, Malformed};
@@ -41,8 +41,8 @@ pub enum Effect {
     Creates,
 }
 
-/// The HTTP client to one IdP.
-#[derive(Debug)]
+/// The HTTP client to one IdP. Clones share its connections.
+#[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: BaseUrl,
@@ -137,13 +137,23 @@ impl Client {
 
     /// Any call to the resource.
     pub fn request(&self, effect: Effect, method: Method, segments: &[&str]) -> Request<'_> {
+        self.prepared(effect, method, self.base.join(segments))
+    }
+
+    /// Any call to a URL that the IdP answered or the operator configured. It is sent only if the URL is of this origin.
+    pub fn at(&self, effect: Effect, method: Method, url: &str) -> Request<'_> {
+        self.prepared(effect, method, self.base.same_origin(url))
+    }
+
+    fn prepared(&self, effect: Effect, method: Method, url: Result<Url, Fault>) -> Request<'_> {
         Request {
             client: self,
             effect,
             method,
-            url: self.base.join(segments),
+            url,
             query: Vec::new(),
             body: Body::None,
+            basic: None,
         }
     }
 
@@ -166,7 +176,7 @@ impl Client {
         &self,
         request: &Request<'_>,
         url: &Url,
-        token: Option<&Token>,
+        token: Option<&SecretString>,
         deadline: Deadline,
     ) -> Result<Answer, Fault> {
         let call = format!("{} {}", request.method, url.path());
@@ -176,8 +186,11 @@ impl Client {
         if let Some(token) = token {
             #[expect(clippy::disallowed_methods, reason = "the header carries the token")]
             {
-                http = http.bearer_auth(token.value().expose_secret());
+                http = http.bearer_auth(token.expose_secret());
             }
+        }
+        if let Some((user, password)) = &request.basic {
+            http = http.basic_auth(user, Some(password));
         }
         http = match &request.body {
             Body::None => http,
@@ -288,6 +301,7 @@ pub struct Request<'a> {
     url: Result<Url, Fault>,
     query: Vec<(&'static str, String)>,
     body: Body,
+    basic: Option<(String, String)>,
 }
 
 impl fmt::Debug for Request<'_> {
@@ -322,6 +336,12 @@ impl Request<'_> {
         self
     }
 
+    /// Authorises it by HTTP Basic (RFC 7617).
+    pub(super) fn basic(mut self, user: String, password: String) -> Self {
+        self.basic = Some((user, password));
+        self
+    }
+
     /// Sends it and reads the whole answer, whatever its status; a 401 is met once with a new access token, for the
     /// IdP itself has said that nothing was done.
     ///
@@ -335,12 +355,53 @@ impl Request<'_> {
             return client.attempt(&self, &url, None, deadline).await;
         };
         let token = source.current(client, deadline).await?;
-        let answer = client.attempt(&self, &url, Some(&token), deadline).await?;
+        let answer = client
+            .attempt(&self, &url, Some(token.value()), deadline)
+            .await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         let token = source.renewed(client, &token, deadline).await?;
-        client.attempt(&self, &url, Some(&token), deadline).await
+        client
+            .attempt(&self, &url, Some(token.value()), deadline)
+            .await
+    }
+
+    /// Sends it once with an access token that no other call has had, for IdPs whose tokens are valid once.
+    ///
+    /// # Errors
+    /// Those of [`Request::send`].
+    pub async fn send_with_new_token(mut self, deadline: Deadline) -> Result<Answer, Fault> {
+        let url = self.take_url()?;
+        let client = self.client;
+        let Some(source) = &client.token else {
+            return client.attempt(&self, &url, None, deadline).await;
+        };
+        let token = source.fetch(client, deadline).await?;
+        client
+            .attempt(&self, &url, Some(token.value()), deadline)
+            .await
+    }
+
+    /// Sends it once with this token instead of the client's own.
+    ///
+    /// # Errors
+    /// Those of [`Request::send`]; `Internal` with NOT_APPLIED for a token that no header can carry.
+    pub async fn send_with(
+        mut self,
+        token: &SecretString,
+        deadline: Deadline,
+    ) -> Result<Answer, Fault> {
+        let url = self.take_url()?;
+        if !is_sendable(token) {
+            let message = "a token of the identity provider is one that no header can carry";
+            return Err(Fault::internal(message)
+                .reason(Reason::IdpAnswerUnusable)
+                .outcome(Outcome::NotApplied));
+        }
+        self.client
+            .attempt(&self, &url, Some(token), deadline)
+            .await
     }
 
     /// Sends it without an access token.
@@ -363,6 +424,14 @@ impl Request<'_> {
         Ok(url)
     }
 }
+
+/// Whether a header can carry a token (RFC 6750 section 2.1 allows less).
+pub(super) fn is_sendable(token: &SecretString) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "its characters are looked at")]
+    let token = token.expose_secret();
+    !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic())
+}
+
 /// Whether the other side's certificate was refused, by us.
 fn is_distrusted(error: &(dyn Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref() {

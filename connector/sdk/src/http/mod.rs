@@ -16,8 +16,8 @@ pub use client::{Client, Effect, Request};
 pub use http::{Method, StatusCode};
 pub(crate) use observe::register;
 pub use origin::BaseUrl;
-pub use token::ClientCredentials;
 pub(crate) use token::Tokens;
+pub use token::{ClientAuthMethod, ClientCredentials, TokenEndpoint};
 
 /// The most that is read of an answer.
 pub(crate) const LARGEST_ANSWER: usize = 1024 * 1024;

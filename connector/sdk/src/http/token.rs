@@ -15,8 +15,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
+use url::form_urlencoded::byte_serialize;
 
-use super::{BaseUrl, Client, Effect, Method};
+use super::client::is_sendable;
+use super::{Answer, BaseUrl, Client, Effect, Method, Request};
 use crate::fault::{Fault, FaultKind, Outcome, Reason};
 use crate::model::Deadline;
 use crate::settings::SecretFile;
@@ -33,8 +35,8 @@ const NEXT_RENEWAL: Duration = Duration::from_secs(10);
 /// The secret's file is read for every token, so a rotated secret needs no restart.
 #[derive(Debug, Clone)]
 pub struct ClientCredentials {
-    /// The token endpoint, as segments below the client's base URL.
-    pub token_endpoint: Vec<String>,
+    /// The token endpoint.
+    pub token_endpoint: TokenEndpoint,
     /// The OAuth client id.
     pub client_id: String,
     /// The file that holds the client secret.
@@ -43,9 +45,90 @@ pub struct ClientCredentials {
     pub scope: Option<String>,
     /// The audience to ask for, where the IdP wants one (Auth0).
     pub audience: Option<String>,
+    /// How the client shows its secret.
+    pub auth_method: ClientAuthMethod,
+}
+
+/// Where a token endpoint is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenEndpoint {
+    /// Segments below the client's base URL.
+    Below(Vec<String>),
+    /// A URL of the client's origin, as the operator or the IdP's discovery document has it.
+    At(String),
+}
+
+/// How a client shows its secret at a token endpoint (RFC 6749 section 2.3.1), named as registered with IANA.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuthMethod {
+    /// In the body.
+    #[default]
+    ClientSecretPost,
+    /// In the header `Authorization`.
+    ClientSecretBasic,
+}
+
+impl Client {
+    /// Asks a token endpoint for a token as a client that is not our own does: to see whether a secret is its secret. For
+    /// examinations.
+    ///
+    /// # Errors
+    /// Those of [`Request::send_anonymously`]; what the endpoint answers is no error.
+    pub async fn try_secret(
+        &self,
+        deadline: Deadline,
+        endpoint: &TokenEndpoint,
+        auth_method: ClientAuthMethod,
+        (client_id, secret): (&str, &SecretString),
+        scope: Option<&str>,
+    ) -> Result<Answer, Fault> {
+        let form = scope.map(|scope| ("scope", scope.to_owned()));
+        let form = form.into_iter().collect();
+        self.token_request(endpoint, auth_method, (client_id, secret), form)
+            .send_anonymously(deadline)
+            .await
+    }
+
+    fn token_request(
+        &self,
+        endpoint: &TokenEndpoint,
+        auth_method: ClientAuthMethod,
+        (client_id, secret): (&str, &SecretString),
+        more: Vec<(&'static str, String)>,
+    ) -> Request<'_> {
+        // Whatever the token endpoint did, nothing was done to a client: hence a read.
+        let request = match endpoint {
+            TokenEndpoint::Below(segments) => {
+                let segments: Vec<_> = segments.iter().map(String::as_str).collect();
+                self.request(Effect::Reads, Method::POST, &segments)
+            }
+            TokenEndpoint::At(url) => self.at(Effect::Reads, Method::POST, url),
+        };
+        let mut form = vec![("grant_type", "client_credentials".to_owned())];
+        #[expect(clippy::disallowed_methods, reason = "the request carries the secret")]
+        let secret = secret.expose_secret();
+        match auth_method {
+            ClientAuthMethod::ClientSecretPost => {
+                form.push(("client_id", client_id.to_owned()));
+                form.push(("client_secret", secret.to_owned()));
+                form.extend(more);
+                request.form(form)
+            }
+            ClientAuthMethod::ClientSecretBasic => {
+                form.extend(more);
+                // RFC 6749 section 2.3.1 has both encoded as in a form.
+                let encoded = |text: &str| byte_serialize(text.as_bytes()).collect();
+                request
+                    .form(form)
+                    .basic(encoded(client_id), encoded(secret))
+            }
+        }
+    }
 }
 
 /// Gets tokens and keeps the current one.
+#[derive(Clone)]
 pub(super) struct TokenSource {
     credentials: ClientCredentials,
     slot: Arc<Slot>,
@@ -105,6 +188,7 @@ impl Tokens {
             secret_file: _,
             scope,
             audience,
+            auth_method: _,
         } = credentials;
         let key = format!("{base} {token_endpoint:?} {client_id:?} {scope:?} {audience:?}");
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -275,31 +359,17 @@ impl TokenSource {
             .secret_file
             .read()
             .map_err(|problem| refused(format!("the connector's own secret: {problem}")))?;
-        #[expect(clippy::disallowed_methods, reason = "the form carries the secret")]
-        let mut form = vec![
-            ("grant_type", "client_credentials".to_owned()),
-            ("client_id", credentials.client_id.clone()),
-            ("client_secret", secret.expose_secret().to_owned()),
-        ];
-        form.extend(credentials.scope.clone().map(|scope| ("scope", scope)));
-        form.extend(
-            credentials
-                .audience
-                .clone()
-                .map(|audience| ("audience", audience)),
+        let scope = credentials.scope.clone().map(|scope| ("scope", scope));
+        let audience = credentials.audience.clone();
+        let audience = audience.map(|audience| ("audience", audience));
+        let request = client.token_request(
+            &credentials.token_endpoint,
+            credentials.auth_method,
+            (&credentials.client_id, &secret),
+            scope.into_iter().chain(audience).collect(),
         );
-        let endpoint: Vec<_> = credentials
-            .token_endpoint
-            .iter()
-            .map(String::as_str)
-            .collect();
         let asked_at = Instant::now();
-        // Whatever the token endpoint did, nothing was done to a client: hence a read.
-        let answer = client
-            .request(Effect::Reads, Method::POST, &endpoint)
-            .form(form)
-            .send_anonymously(deadline)
-            .await?;
+        let answer = request.send_anonymously(deadline).await?;
         match answer.status() {
             StatusCode::OK => {}
             status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
@@ -308,9 +378,7 @@ impl TokenSource {
             _ => return Err(answer.fault_by_code()),
         }
         let grant: Grant = answer.json()?;
-        #[expect(clippy::disallowed_methods, reason = "its characters are looked at")]
-        let mut characters = grant.access_token.expose_secret().bytes();
-        if !characters.all(|b| b.is_ascii_graphic()) {
+        if !is_sendable(&grant.access_token) {
             // Found out here, where nothing has been sent that could have changed anything.
             let message = "the token endpoint gave an access token that no header can carry";
             return Err(Fault::internal(message)

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use dcr_connector::SecretFile;
 use dcr_connector::fault::{Fault, Outcome, Reason};
-use dcr_connector::http::{Answer, BaseUrl, Client, ClientCredentials, StatusCode};
+use dcr_connector::http::{
+    Answer, BaseUrl, Client, ClientAuthMethod, ClientCredentials, StatusCode, TokenEndpoint,
+};
 use dcr_connector::model::Deadline;
 use tempfile::NamedTempFile;
 use tokio::task::JoinSet;
@@ -59,11 +61,12 @@ pub(crate) fn secret_file(secret: &str) -> NamedTempFile {
 
 pub(crate) fn credentials(secret: &NamedTempFile) -> ClientCredentials {
     ClientCredentials {
-        token_endpoint: vec!["token".to_owned()],
+        token_endpoint: TokenEndpoint::Below(vec!["token".to_owned()]),
         client_id: "connector".to_owned(),
         secret_file: SecretFile::unwatched(secret.path()),
         scope: None,
         audience: None,
+        auth_method: ClientAuthMethod::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use dcr_connector::fault::{Outcome, Reason};
+use dcr_connector::http::{ClientAuthMethod, TokenEndpoint};
 use tempfile::NamedTempFile;
 
 use crate::common::{
@@ -33,7 +34,8 @@ async fn a_token_is_asked_for_by_a_form_with_exactly_what_is_configured() {
     let awkward = "a&b=c+ d%20\"ä;";
     let file = secret_file(&format!("{awkward}\n"));
     let mut credentials = credentials(&file);
-    credentials.token_endpoint = ["oauth2", "v1", "token"].map(str::to_owned).into();
+    let segments = ["oauth2", "v1", "token"].map(str::to_owned);
+    credentials.token_endpoint = TokenEndpoint::Below(segments.to_vec());
     credentials.scope = Some("read write".to_owned());
     credentials.audience = Some("https://idp.example/api?x=1&y".to_owned());
     let client = client(&idp).authorized_by(credentials);
@@ -49,6 +51,56 @@ async fn a_token_is_asked_for_by_a_form_with_exactly_what_is_configured() {
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(asked.form(), expected);
     assert_eq!(asked.header("authorization"), None);
+}
+
+#[tokio::test]
+async fn a_secret_in_the_header_is_encoded_as_in_a_form_and_stands_nowhere_else() {
+    let idp = Server::start(|asked| match asked.line.as_str() {
+        "POST //oauth/token" => granted(asked),
+        "GET /thing" => answer(200, "{}"),
+        _ => Reply::Unexpected,
+    })
+    .await;
+    let file = secret_file("a b:%\u{e4}");
+    let mut credentials = credentials(&file);
+    credentials.token_endpoint = TokenEndpoint::At(format!("{}//oauth/token", idp.url()));
+    credentials.client_id = "con:nector".to_owned();
+    credentials.auth_method = ClientAuthMethod::ClientSecretBasic;
+    let client = client(&idp).authorized_by(credentials);
+    client.get(&["thing"]).send(ample()).await.unwrap();
+    let asked = &idp.asked("POST //oauth/token")[0];
+    let expected = ("grant_type".to_owned(), "client_credentials".to_owned());
+    assert_eq!(asked.form(), [expected]);
+    // con%3Anector:a+b%3A%25%C3%A4
+    assert_eq!(
+        asked.header("authorization"),
+        Some("Basic Y29uJTNBbmVjdG9yOmErYiUzQSUyNSVDMyVBNA==")
+    );
+}
+
+#[tokio::test]
+async fn a_secret_of_another_client_is_tried_without_a_word_of_our_own() {
+    let idp = Server::start(|asked| match asked.line.as_str() {
+        TOKEN if asked.body.contains("client_secret=right") => answer(200, "{}"),
+        TOKEN => answer(401, ""),
+        _ => Reply::Unexpected,
+    })
+    .await;
+    let client = client(&idp);
+    let endpoint = TokenEndpoint::At(format!("{}/token", idp.url()));
+    for (secret, status) in [("right", 200), ("wrong", 401)] {
+        let answer = client
+            .try_secret(
+                ample(),
+                &endpoint,
+                ClientAuthMethod::ClientSecretPost,
+                ("theirs", &secret.to_owned().into()),
+                Some("a"),
+            )
+            .await;
+        assert_eq!(answer.unwrap().status(), status);
+    }
+    assert!(idp.asked(TOKEN)[0].body.ends_with("&scope=a"));
 }
 
 #[tokio::test]

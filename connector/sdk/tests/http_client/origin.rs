@@ -1,10 +1,11 @@
 //! What leaves, and whereto.
 
-use dcr_connector::http::StatusCode;
+use dcr_connector::fault::Outcome;
+use dcr_connector::http::{Effect, Method, StatusCode};
 
 use crate::common::{
-    TOKEN, all_ok, ample, answer, authorized, bore_one, bytes, callers, client, client_of, done,
-    granted,
+    TOKEN, all_ok, ample, answer, authorized, bore, bore_one, bytes, callers, client, client_of,
+    done, granted,
 };
 use crate::server::{Reply, Server};
 
@@ -123,4 +124,69 @@ async fn an_anonymous_call_carries_no_token_and_fetches_none() {
         assert_eq!(asked.header("authorization"), None);
     }
     assert_eq!(idp.asked(TOKEN).len(), 1);
+}
+
+#[tokio::test]
+async fn a_url_that_was_answered_is_asked_as_it_is_and_only_at_this_origin() {
+    let elsewhere = Server::start_unasked().await;
+    let idp = Server::start(|asked| match asked.line.as_str() {
+        "GET //reg//a%20b?client_id=a" => answer(200, "{}"),
+        _ => Reply::Unexpected,
+    })
+    .await;
+    let client = client(&idp);
+    let token = "planted-token".to_owned().into();
+    let there = format!("{}//reg//a%20b?client_id=a", idp.url());
+    let call = client.at(Effect::Reads, Method::GET, &there);
+    call.send_with(&token, ample()).await.unwrap();
+    assert_eq!(
+        idp.asked("GET //reg//a%20b?client_id=a")[0].bearer(),
+        Some("planted-token")
+    );
+    let call = client.at(Effect::Reads, Method::GET, &elsewhere.url());
+    let fault = call.send_with(&token, ample()).await.unwrap_err();
+    assert_eq!(fault.kind().name(), "internal");
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_token_of_the_call_goes_instead_of_the_clients_own_and_is_not_renewed() {
+    let idp = Server::start(|asked| match asked.line.as_str() {
+        "GET /thing" => answer(401, ""),
+        _ => Reply::Unexpected,
+    })
+    .await;
+    let (client, _secret) = authorized(&idp);
+    let send = |token: &str| {
+        let token = token.to_owned().into();
+        let call = client.get(&["thing"]);
+        async move { call.send_with(&token, ample()).await }
+    };
+    let answer = send("planted-other").await.unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(idp.asked("GET /thing")[0].bearer(), Some("planted-other"));
+    for unsendable in ["", "planted\r\nx: y"] {
+        let fault = send(unsendable).await.unwrap_err();
+        assert_eq!(fault.done(), Outcome::NotApplied);
+        assert!(!fault.to_string().contains("planted"));
+    }
+    assert_eq!(idp.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_with_a_new_token_shares_it_with_no_other() {
+    let idp = Server::start(|asked| match asked.line.as_str() {
+        TOKEN => granted(asked),
+        "POST /thing" if asked.nth < 3 => answer(200, "{}"),
+        "POST /thing" => answer(401, ""),
+        _ => Reply::Unexpected,
+    })
+    .await;
+    let (client, _secret) = authorized(&idp);
+    for _ in 0..3 {
+        let call = client.post(&["thing"]);
+        call.send_with_new_token(ample()).await.unwrap();
+    }
+    assert_eq!(bore(&idp.asked("POST /thing")), [1, 2, 3]);
+    assert_eq!(idp.asked(TOKEN).len(), 3);
 }
