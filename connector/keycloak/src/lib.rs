@@ -289,7 +289,11 @@ impl Idp for Keycloak {
             Before::of(handle).attribute(),
         ]
         .into_iter()
-        .chain(map::origin(origin).map(|(name, value)| (name.to_owned(), value)))
+        .chain(
+            origin
+                .attributes()
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        )
         .collect();
         let is_kept = kept
             .iter()

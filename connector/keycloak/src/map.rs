@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use dcr_connector::fault::{Fault, Violation};
 use dcr_connector::model::{
     ClientId, ClientUpdate, Field, GrantType, Malformed, ManagedClient, NewClient, OperationId,
-    Origin, RedirectUri,
+    RedirectUri,
 };
 use dcr_connector::{Found, Mark, Marked, Registrations};
 use serde_json::{Map, Value};
@@ -47,7 +47,12 @@ pub(crate) fn new_client<'a>(
     let mut attributes: BTreeMap<String, String> = mark
         .attributes()
         .into_iter()
-        .chain(origin(&client.origin))
+        .chain(
+            client
+                .origin
+                .attributes()
+                .map(|(name, id)| (name, id.to_owned())),
+        )
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
     for (grant, switch) in [
@@ -87,20 +92,6 @@ pub(crate) fn new_client<'a>(
     })
 }
 
-/// What Konnect said about where an application comes from, for whoever looks at it in Keycloak.
-pub(crate) fn origin(origin: &Origin) -> impl Iterator<Item = (&'static str, String)> {
-    [
-        ("konnect_organization_id", &origin.organization_id),
-        ("konnect_portal_id", &origin.portal_id),
-        ("konnect_developer_id", &origin.developer_id),
-        ("konnect_auth_strategy_id", &origin.auth_strategy_id),
-        ("konnect_dcr_provider_id", &origin.dcr_provider_id),
-        ("konnect_application_id", &origin.application_id),
-    ]
-    .into_iter()
-    .filter_map(|(name, id)| Some((name, id.as_ref()?.to_string())))
-}
-
 /// The redirect URIs that Keycloak's column has no room for: it would answer 500.
 fn too_long(uris: &[RedirectUri]) -> impl Iterator<Item = Violation> {
     let long = uris
@@ -123,7 +114,8 @@ pub(crate) fn update(update: &ClientUpdate) -> Result<Map<String, Value>, Fault>
     if !violations.is_empty() {
         return Err(Fault::invalid(violations));
     }
-    let origin = origin(&update.origin).map(|(name, value)| (name.to_owned(), value));
+    let origin = update.origin.attributes();
+    let origin = origin.map(|(name, id)| (name.to_owned(), id.to_owned()));
     let mut members = attributes(origin);
     let mut set = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -189,7 +181,7 @@ pub(crate) fn managed(client: api::Client, installation: &str) -> Option<Managed
 mod tests {
     use super::*;
     use dcr_connector::fault::FaultKind;
-    use dcr_connector::model::{Caller, ClientName, ProviderId, Scope};
+    use dcr_connector::model::{Caller, ClientName, Origin, ProviderId, Scope};
     use dcr_connector::{Made, model};
     use serde_json::json;
 

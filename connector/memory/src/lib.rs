@@ -26,11 +26,9 @@ use dcr_connector::model::{
     SecretMetadata, Severity,
 };
 use dcr_connector::{
-    Added, Created, Found, FoundByOperation, GrantMap, Idp, Mark, Owned, Registrations, Rotated,
-    Settings, Traits,
+    Added, Created, Found, FoundByOperation, GrantMap, Idp, Mark, OAuthGrant, Owned, Registrations,
+    Rotated, Settings, Traits,
 };
-
-use crate::config::Grant;
 
 /// The most live secrets of a client.
 const MAX_SECRETS: u32 = 2;
@@ -40,7 +38,7 @@ const MAX_SECRETS: u32 = 2;
 pub struct Memory {
     http: Client,
     own_client_id: String,
-    grants: GrantMap<Grant>,
+    grants: GrantMap<OAuthGrant>,
 }
 
 impl Idp for Memory {

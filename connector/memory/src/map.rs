@@ -8,14 +8,9 @@ use dcr_connector::model::{
     ManagedClient, NewClient, OperationId, RedirectUri, Registration, Scope, SecretId,
     SecretMetadata, SecretStatus,
 };
-use dcr_connector::{Found, Mark, Marked, Registrations};
-use serde::{Deserialize, Serialize};
+use dcr_connector::{Before, Found, Granted, Mark, Marked, OAuthGrant, Registrations};
 
 use crate::api;
-use crate::config::Grant;
-
-/// The attribute that keeps what a client had before its first registration: that is never taken away.
-const BEFORE: &str = "dcr_before_registrations";
 
 /// The client id that an operation creates: known again without asking.
 pub(crate) fn client_id(operation: OperationId) -> String {
@@ -136,78 +131,63 @@ pub(crate) fn secret(known: &api::KnownSecret) -> Result<SecretMetadata, Malform
     })
 }
 
-/// What a client had before its first registration.
-#[derive(Default, Serialize, Deserialize)]
-struct Before {
-    scopes: BTreeSet<String>,
-    audiences: BTreeSet<String>,
+fn granted(client: &api::Client) -> Granted {
+    Granted {
+        scopes: client.scopes.clone(),
+        audiences: client.audiences.clone(),
+    }
 }
 
-impl Before {
-    fn of(client: &api::Client) -> Self {
-        let kept = client.attributes.get(BEFORE);
-        kept.and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_else(|| Self {
-                scopes: client.scopes.iter().cloned().collect(),
-                audiences: client.audiences.iter().cloned().collect(),
-            })
-    }
+fn before(client: &api::Client, now: &Granted) -> Before {
+    Before::of(
+        client.attributes.get(Before::ATTRIBUTE).map(String::as_str),
+        now,
+    )
 }
 
 /// Records a registration and grants what all of them need; `None` when all is so already.
 pub(crate) fn register(
     client: &api::Client,
     added: &Registration,
-    needed: &BTreeSet<Grant>,
+    needed: &BTreeSet<OAuthGrant>,
 ) -> Option<api::Patch<'static>> {
-    let (mut scopes, mut audiences) = (client.scopes.clone(), client.audiences.clone());
-    for grant in needed {
-        let (list, value) = match grant {
-            Grant::Scope(scope) => (&mut scopes, scope),
-            Grant::Audience(audience) => (&mut audiences, audience),
-        };
-        if !list.contains(value) {
-            list.push(value.clone());
-        }
-    }
-    let (name, value) = Registrations::attribute(added);
-    let before = serde_json::to_string(&Before::of(client)).unwrap_or_default();
-    let new = [(name, value), (BEFORE.to_owned(), before)];
-    let is_there = new
+    let now = granted(client);
+    let before = before(client, &now).to_attribute();
+    let then = now.clone().and(needed);
+    let kept = [
+        Registrations::attribute(added),
+        (Before::ATTRIBUTE.to_owned(), before),
+    ];
+    let is_kept = kept
         .iter()
         .all(|(name, value)| client.attributes.get(name) == Some(value));
-    if is_there && scopes == client.scopes && audiences == client.audiences {
+    if is_kept && then == now {
         return None;
     }
-    Some(api::Patch {
-        scopes: Some(scopes),
-        audiences: Some(audiences),
-        attributes: new
-            .into_iter()
-            .map(|(name, value)| (name, Some(value)))
-            .collect(),
-        ..api::Patch::default()
-    })
+    let kept = kept.into_iter().map(|(name, value)| (name, Some(value)));
+    Some(granting(then, kept.collect()))
 }
 
 /// Forgets a registration and takes away what it granted, but nothing that the client had before.
 pub(crate) fn unregister(
     client: &api::Client,
     removed: &Registration,
-    freed: &BTreeSet<Grant>,
+    freed: &BTreeSet<OAuthGrant>,
 ) -> api::Patch<'static> {
-    let before = Before::of(client);
-    let scopes = client.scopes.iter().filter(|scope| {
-        before.scopes.contains(*scope) || !freed.contains(&Grant::Scope((*scope).clone()))
-    });
-    let audiences = client.audiences.iter().filter(|audience| {
-        before.audiences.contains(*audience)
-            || !freed.contains(&Grant::Audience((*audience).clone()))
-    });
+    let now = granted(client);
+    let before = before(client, &now);
+    let forgotten = Registrations::attribute_name(&removed.entity);
+    granting(
+        now.without(freed, &before),
+        BTreeMap::from([(forgotten, None)]),
+    )
+}
+
+fn granting(granted: Granted, attributes: BTreeMap<String, Option<String>>) -> api::Patch<'static> {
     api::Patch {
-        scopes: Some(scopes.cloned().collect()),
-        audiences: Some(audiences.cloned().collect()),
-        attributes: BTreeMap::from([(Registrations::attribute_name(&removed.entity), None)]),
+        scopes: Some(granted.scopes),
+        audiences: Some(granted.audiences),
+        attributes,
         ..api::Patch::default()
     }
 }

@@ -40,6 +40,22 @@ pub struct Origin {
     pub application_id: Option<OpaqueId>,
 }
 
+impl Origin {
+    /// What is known as named text attributes of at most 64 characters each, for whoever looks at the client in the IdP.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("konnect_organization_id", &self.organization_id),
+            ("konnect_portal_id", &self.portal_id),
+            ("konnect_developer_id", &self.developer_id),
+            ("konnect_auth_strategy_id", &self.auth_strategy_id),
+            ("konnect_dcr_provider_id", &self.dcr_provider_id),
+            ("konnect_application_id", &self.application_id),
+        ]
+        .into_iter()
+        .filter_map(|(name, id)| Some((name, id.as_ref()?.as_str())))
+    }
+}
+
 /// What is to change; `None` means unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientUpdate {

@@ -1,7 +1,10 @@
 //! Registrations become grants: the configuration maps audiences and entities to what the IdP has.
 
+mod oauth;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use oauth::{Before, Granted, OAuthGrant, OAuthRule};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Located, Problems};
