@@ -14,6 +14,7 @@ mod managed;
 mod mark;
 mod metrics;
 mod run;
+mod secret;
 mod settings;
 
 pub use dcr_contract::fault::{self, Fault, FaultKind, Outcome, Reason, Violation, Violations};
@@ -29,6 +30,7 @@ pub use mark::{Made, Mark, Marked};
 #[doc(hidden)]
 pub use run::run_with;
 pub use run::{run, serve_on};
+pub use secret::new_secret;
 pub use settings::{SecretFile, Settings};
 
 /// What a section of the configuration is made of. Files are read through [`Settings`].

@@ -5,6 +5,7 @@
 //! once more when the IdP refuses it. Every failure is a [`Fault`](crate::Fault) with its `Outcome`: reads differ from changes.
 
 mod answer;
+mod clear;
 mod client;
 mod observe;
 mod origin;
@@ -12,6 +13,7 @@ mod token;
 mod wait;
 
 pub use answer::Answer;
+pub use clear::in_clear;
 pub use client::{Client, Effect, Request};
 pub use http::{Method, StatusCode};
 pub(crate) use observe::register;
