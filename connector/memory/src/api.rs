@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use dcr_connector::fault::{Fault, FaultKind, Reason};
+use dcr_connector::fault::{Fault, FaultKind, Reason, Violation};
 use dcr_connector::http::{Answer, Client as Http, StatusCode};
-use dcr_connector::model::{Deadline, Page};
+use dcr_connector::model::{Deadline, Field, Malformed, Page};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -128,11 +128,13 @@ pub(crate) async fn list(
     if let Some(after) = &page.token {
         request = request.query("after", after);
     }
-    request
-        .send(deadline)
-        .await?
-        .expect(&[StatusCode::OK])?
-        .json()
+    let answer = request.send(deadline).await?;
+    if page.token.is_some() && complains_of(&answer, StatusCode::BAD_REQUEST, "invalid_request") {
+        // All else of the request is the connector's own.
+        let rule = Malformed::new("must have the token of a page before");
+        return Err(Fault::invalid(vec![Violation::new(Field::Page, &rule)]));
+    }
+    answer.expect(&[StatusCode::OK])?.json()
 }
 
 pub(crate) async fn update(

@@ -4,12 +4,13 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use dcr_connector::http::BaseUrl;
-use dcr_connector::model::Malformed;
-use dcr_connector::{GrantMap, SecretFile, Shutdown, serve_on};
+use dcr_connector::model::{Audience, Malformed, Scope};
+use dcr_connector::{GrantMap, SecretFile, Shutdown, Subject, serve_on};
 use secrecy::ExposeSecret as _;
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 
+use crate::config::Grant;
 use crate::server::{self, Options};
 use crate::{MAX_SECRETS, Memory, config};
 
@@ -74,6 +75,20 @@ impl Backend {
             base_url,
             _secret_file: file,
         })
+    }
+
+    /// The same, where registrations of this audience grant this scope.
+    #[must_use]
+    pub fn granting(mut self, audience: Audience, scope: &Scope) -> Self {
+        let grant = Grant::Scope(scope.to_string());
+        self.memory.grants.map(Subject::Audience(audience), [grant]);
+        self
+    }
+
+    /// How the IdP is made: who its admin is.
+    #[must_use]
+    pub fn idp(&self) -> &Options {
+        &self.options
     }
 
     /// The IdP's token endpoint.

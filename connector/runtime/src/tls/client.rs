@@ -29,6 +29,16 @@ pub struct ClientFiles {
 }
 
 impl ClientFiles {
+    /// Files that are named elsewhere than in a configuration.
+    #[must_use]
+    pub fn at(certificate: PathBuf, private_key: PathBuf, ca: PathBuf) -> Self {
+        Self {
+            certificate_file: Some(certificate.into()),
+            private_key_file: Some(private_key.into()),
+            ca_file: Some(ca.into()),
+        }
+    }
+
     /// Reads the files; their mistakes and missing members go to `problems`. `section` is the name of this one.
     #[must_use]
     pub fn open(&self, section: &str, problems: &mut Problems) -> Option<Arc<ClientIdentity>> {

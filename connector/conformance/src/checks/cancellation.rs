@@ -1,0 +1,159 @@
+//! Callers that go away in the middle of a call.
+
+use std::time::Duration;
+
+use dcr_proto::v1;
+use dcr_proto::v1::Abort::{Cannot, Left};
+use dcr_proto::v1::Capability;
+use tokio::time::{Instant, timeout};
+
+use crate::bridge::Bridge;
+use crate::check::{Stop, Verdict, broken, ensure, group};
+
+group! {
+    "cancellation",
+    of_creates_leaves_nothing_once_they_are_aborted [Core, AbortCreate]
+        "A connector finishes or undoes what it began when its caller has gone; after an abort nothing is left of it" =>
+        "Run a create as a task of its own that outlives the call, read the IdP's answer to its end, and undo it when nobody takes it.";
+    of_a_rotation_is_healed_by_another [Core, Rotate]
+        "A rotation succeeds whatever an earlier one, cancelled at any point, left behind" =>
+        "Run a rotation as a task of its own that outlives the call; release its lock however it ends.";
+    of_added_secrets_leaves_nothing_once_they_are_aborted [Secrets, Add, AbortAdd]
+        "A connector finishes or undoes what it began when its caller has gone; after an abort no added secret is left" =>
+        "Run an addition as a task of its own that outlives the call, and undo it by its label.";
+}
+
+/// A few calls to learn how long one takes.
+const SAMPLES: u32 = 5;
+/// What is cancelled of rotations and additions, which need a client each.
+const FEW: u32 = 10;
+
+/// A random point in the life of a call that takes this long, or soon after.
+fn point(usual: Duration) -> Duration {
+    usual.mul_f64(fastrand::f64() * 1.3)
+}
+
+async fn create_takes(bridge: &Bridge) -> Result<Duration, Stop> {
+    let mut longest = Duration::ZERO;
+    for _ in 0..SAMPLES {
+        let begun = Instant::now();
+        bridge.client().await?;
+        longest = longest.max(begun.elapsed());
+    }
+    Ok(longest)
+}
+
+async fn of_creates_leaves_nothing_once_they_are_aborted(bridge: &Bridge) -> Verdict {
+    let usual = create_takes(bridge).await?;
+    let mut operations = Vec::new();
+    for _ in 0..bridge.options().cancellations {
+        let request = bridge.create();
+        let operation = request.operation.clone().unwrap_or_default().operation_id;
+        // Answered or not: the answer is lost here.
+        if timeout(point(usual), bridge.ask(request.clone()))
+            .await
+            .is_err()
+        {
+            bridge.may_have_made(&request);
+        }
+        let told = bridge.done(bridge.abort_create(&operation)).await?.abort();
+        ensure!(
+            !matches!(told, Left | Cannot),
+            "the abort of a cancelled create answered {}",
+            told.as_str_name()
+        );
+        operations.push(operation);
+    }
+    nothing_is_left(bridge, &operations).await
+}
+
+/// Nothing that bears one of these operations may be listed when the aborts have settled.
+pub(super) async fn nothing_is_left(bridge: &Bridge, operations: &[String]) -> Verdict {
+    if !bridge.can(Capability::ListManaged) {
+        return Ok(());
+    }
+    bridge
+        .within(
+            bridge.settle_after() + bridge.options().patience,
+            || async {
+                let listed = bridge.listed(bridge.caller()).await?;
+                let left = listed
+                    .iter()
+                    .filter(|client| operations.contains(&client.operation_id));
+                let left = left.count();
+                ensure!(left == 0, "{left} of {} clients are left", operations.len());
+                Ok(())
+            },
+        )
+        .await
+}
+
+async fn of_a_rotation_is_healed_by_another(bridge: &Bridge) -> Verdict {
+    let client = bridge.client().await?;
+    let begun = Instant::now();
+    bridge.done(bridge.rotate(&client.id)).await?;
+    let usual = begun.elapsed();
+    for _ in 0..FEW {
+        let _ = timeout(point(usual), bridge.ask(bridge.rotate(&client.id))).await;
+        let healed = bridge.done(bridge.rotate(&client.id)).await?;
+        bridge
+            .eventually(|| async {
+                let live = bridge.live_secrets(&client.id).await?;
+                ensure!(
+                    live.len() == 1,
+                    "{} secrets are listed as active",
+                    live.len()
+                );
+                let is_it = healed.secret_id.is_empty() || live.contains(&healed.secret_id);
+                ensure!(
+                    is_it,
+                    "the secret that is listed is not that of the last rotation"
+                );
+                Ok(())
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+async fn of_added_secrets_leaves_nothing_once_they_are_aborted(bridge: &Bridge) -> Verdict {
+    let client = bridge.client().await?;
+    let before = bridge.live_secrets(&client.id).await?;
+    let begun = Instant::now();
+    let first = bridge.done(bridge.list_secrets(&client.id)).await?;
+    let usual = begun.elapsed() * 2;
+    for _ in 0..FEW {
+        let add: v1::AddClientSecretRequest = bridge.add_secret(&client.id);
+        let operation = add.operation.clone().unwrap_or_default().operation_id;
+        let _ = timeout(point(usual), bridge.ask(add)).await;
+        let told = bridge
+            .done(bridge.abort_add_secret(&operation, &client.id))
+            .await?
+            .abort();
+        ensure!(
+            !matches!(told, Left | Cannot),
+            "the abort of a cancelled addition answered {}",
+            told.as_str_name()
+        );
+        // Before the next one: there may be room for one more only.
+        bridge
+            .within(
+                bridge.settle_after() + bridge.options().patience,
+                || async {
+                    let live = bridge.live_secrets(&client.id).await?;
+                    let (was, is) = (before.len(), live.len());
+                    if live == before {
+                        Ok(())
+                    } else {
+                        Err(broken(format!(
+                            "{was} secrets before, {is} after addition and abort"
+                        )))
+                    }
+                },
+            )
+            .await?;
+    }
+    let last = bridge.done(bridge.list_secrets(&client.id)).await?;
+    ensure!(first == last, "before {first:?}, at the end {last:?}");
+    Ok(())
+}

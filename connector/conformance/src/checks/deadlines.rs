@@ -1,0 +1,95 @@
+//! Answers that come in time.
+
+use std::time::Duration;
+
+use dcr_proto::v1;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Request};
+
+use super::cancellation::nothing_is_left;
+use crate::bridge::Bridge;
+use crate::check::{Stop, Verdict, broken, ensure, group};
+
+group! {
+    "deadlines",
+    are_kept_when_they_are_short [Core]
+        "A connector answers before grpc-timeout passes" =>
+        "Take the deadline from grpc-timeout, keep a margin for the way home, and answer DEADLINE_EXCEEDED or UNAVAILABLE then.";
+    that_are_too_short_leave_nothing_behind [Core, AbortCreate]
+        "A create whose time is over before it ends is not begun, or is undone once it is aborted" =>
+        "Do not begin a create without the time to end it; answer UNAVAILABLE with NOT_APPLIED.";
+    come_in_any_unit [Core]
+        "grpc-timeout is a number of at most 8 digits and a unit, one of H, M, S, m, u, n (gRPC over HTTP/2)" =>
+        "Let your gRPC library read grpc-timeout.";
+}
+
+/// Long enough for the way there and back.
+const SHORT: Duration = Duration::from_millis(1_500);
+
+async fn are_kept_when_they_are_short(bridge: &Bridge) -> Verdict {
+    let client = bridge.client().await?;
+    for _ in 0..3 {
+        let read = bridge
+            .ask_within(SHORT, bridge.list_secrets(&client.id))
+            .await
+            .map(drop);
+        let create = bridge.ask_within(SHORT, bridge.create()).await.map(drop);
+        let delete = bridge
+            .ask_within(SHORT, bridge.delete(&client.id))
+            .await
+            .map(drop);
+        for refusal in [read, create, delete].into_iter().filter_map(Result::err) {
+            ensure!(!refusal.is_silence, "{refusal} within {SHORT:?}");
+            let is_gone = refusal.code == Code::NotFound;
+            let in_time = matches!(refusal.code, Code::DeadlineExceeded | Code::Unavailable);
+            ensure!(
+                is_gone || in_time,
+                "{refusal}; an answer, DEADLINE_EXCEEDED or UNAVAILABLE is due"
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn that_are_too_short_leave_nothing_behind(bridge: &Bridge) -> Verdict {
+    let mut operations = Vec::new();
+    for milliseconds in [1, 2, 5, 10, 20, 50, 100, 300, 1_000] {
+        let request = bridge.create();
+        let operation = request.operation.clone().unwrap_or_default().operation_id;
+        let answer = send_within(bridge, request, &format!("{milliseconds}m")).await;
+        if answer.is_err() {
+            bridge.done(bridge.abort_create(&operation)).await?;
+            operations.push(operation);
+        }
+    }
+    nothing_is_left(bridge, &operations).await
+}
+
+async fn send_within(
+    bridge: &Bridge,
+    request: v1::CreateClientRequest,
+    time: &str,
+) -> Result<(), Stop> {
+    let mut request = Request::new(request);
+    let time = MetadataValue::try_from(time).map_err(|error| broken(error.to_string()))?;
+    request.metadata_mut().insert("grpc-timeout", time);
+    match bridge.send_quietly(request).await {
+        Ok(_) => Ok(()),
+        Err(refusal) => Err(broken(refusal.to_string())),
+    }
+}
+
+async fn come_in_any_unit(bridge: &Bridge) -> Verdict {
+    for time in ["1H", "1M", "8S", "8000m", "8000000u", "99999999n"] {
+        let mut request = Request::new(v1::DescribeConnectorRequest {});
+        let value = MetadataValue::try_from(time).map_err(|error| broken(error.to_string()))?;
+        request.metadata_mut().insert("grpc-timeout", value);
+        if let Err(refusal) = bridge.send(bridge.channel(), request).await {
+            // Of nanoseconds there are never enough.
+            let too_short = matches!(refusal.code, Code::DeadlineExceeded | Code::Unavailable);
+            let too_short = too_short && time.ends_with('n') && !refusal.is_silence;
+            ensure!(too_short, "with grpc-timeout {time}: {refusal}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! The table: every rule that a run tries, group by group.
+
+mod abort;
+mod answers;
+mod cancellation;
+mod clean_up;
+mod create;
+mod deadlines;
+mod delete;
+mod describe;
+mod errors;
+mod listing;
+mod ownership;
+mod registrations;
+mod rotate;
+mod secrets;
+mod transport;
+mod update;
+
+use crate::check::Group;
+
+/// What is tried side by side.
+pub(crate) const GROUPS: &[&Group] = &[
+    &describe::GROUP,
+    &create::GROUP,
+    &delete::GROUP,
+    &rotate::GROUP,
+    &secrets::GROUP,
+    &update::GROUP,
+    &registrations::GROUP,
+    &ownership::GROUP,
+    &listing::GROUP,
+    &abort::GROUP,
+    &cancellation::GROUP,
+    &deadlines::GROUP,
+    &errors::GROUP,
+    &transport::GROUP,
+];
+
+/// What is judged when all others have ended, in this order.
+pub(crate) const AT_THE_END: &[&Group] = &[&answers::GROUP, &clean_up::GROUP];

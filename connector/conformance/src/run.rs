@@ -1,0 +1,170 @@
+//! A run: the checks side by side, then what holds for every call, then the clean-up.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::bridge::{Bridge, Shared};
+use crate::check::{Check, Group, Stop, Verdict};
+use crate::checks::{AT_THE_END, GROUPS};
+use crate::connection::CannotRun;
+use crate::options::Options;
+use crate::report::{Checked, Report, Result as Found};
+
+/// How long a check may take beside what an abort needs to settle: a connector that hangs fails it and does not hold up
+/// the run.
+const CHECK: Duration = Duration::from_secs(90);
+
+/// Plays the gateway against a connector, and tells what it found.
+///
+/// # Errors
+/// When an option is of no use, or nothing that describes itself as a connector answers.
+pub async fn run(options: Options) -> Result<Report, CannotRun> {
+    run_until(options, std::future::pending(), |_| {}).await
+}
+
+/// The same until `stop` resolves: then what is left is named as skipped, and what was made is still cleaned up.
+/// `progress` is told of each check that ends.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until(
+    options: Options,
+    stop: impl Future<Output = ()> + Send,
+    mut progress: impl FnMut(&Checked) + Send,
+) -> Result<Report, CannotRun> {
+    let begun = Instant::now();
+    let bridge = Arc::new(Bridge::begin(options).await?);
+    let wanted: Vec<_> = wanted(bridge.options()).collect();
+    if wanted.is_empty() {
+        let sentence = "--only and --profile leave no check: see --list for their names";
+        return Err(CannotRun::Usage(sentence.to_owned()));
+    }
+    let mut ended = BTreeMap::new();
+    let at_the_end = |group: &Group| AT_THE_END.iter().any(|last| last.name == group.name);
+
+    let slots = Arc::new(Semaphore::new(bridge.options().parallel.max(1)));
+    let mut running = JoinSet::new();
+    for (number, (group, check)) in wanted.iter().enumerate() {
+        if at_the_end(group) {
+            continue;
+        }
+        let (check, bridge, slots) = (**check, Arc::clone(&bridge), Arc::clone(&slots));
+        running.spawn(async move {
+            let _slot = slots.acquire().await;
+            (number, tried(check, bridge).await)
+        });
+    }
+    let all = async {
+        while let Some(joined) = running.join_next().await {
+            // A check that panicked is missing below, and fails.
+            if let Ok((number, (found, took))) = joined
+                && let Some((group, check)) = wanted.get(number)
+            {
+                let checked = checked(group, check, found, took);
+                progress(&checked);
+                ended.insert(number, checked);
+            }
+        }
+    };
+    let stopped = tokio::select! {
+        () = all => false,
+        () = stop => true,
+    };
+    running.shutdown().await;
+    for (number, (group, check)) in wanted.iter().enumerate() {
+        let is_last = at_the_end(group);
+        if ended.contains_key(&number) || (is_last && stopped && group.name != "clean_up") {
+            continue;
+        }
+        if is_last {
+            let (found, took) = tried(**check, Arc::clone(&bridge)).await;
+            ended.insert(number, checked(group, check, found, took));
+        }
+    }
+    // Also where the check of it was not asked for.
+    if !wanted.iter().any(|(group, _)| group.name == "clean_up") {
+        bridge.clean_up().await;
+    }
+    let missing = |(group, check): &(&Group, &Check)| {
+        let found = if stopped {
+            Found::Skipped {
+                why: "the run was stopped".to_owned(),
+            }
+        } else {
+            Found::Failed {
+                seen: "the check itself broke; report this".to_owned(),
+            }
+        };
+        checked(group, check, found, Duration::ZERO)
+    };
+    let checks = wanted.iter().enumerate();
+    let checks = checks.map(|(number, one)| ended.remove(&number).unwrap_or_else(|| missing(one)));
+    let described = bridge.described();
+    Ok(Report {
+        connector: bridge.options().connector.clone(),
+        described: format!("{} {}", described.name, described.version),
+        checks: checks.collect(),
+        stopped,
+        took: begun.elapsed(),
+    })
+}
+
+/// The checks that these options ask for.
+fn wanted(options: &Options) -> impl Iterator<Item = (&'static Group, &'static Check)> {
+    let every = GROUPS.iter().chain(AT_THE_END);
+    let every = every.flat_map(|group| group.checks.iter().map(move |check| (*group, check)));
+    every.filter(|(group, check)| {
+        let name = format!("{}/{}", group.name, check.name);
+        let only = &options.only;
+        options.covers(check.profile)
+            && (only.is_empty() || only.iter().any(|text| name.contains(text)))
+    })
+}
+
+/// Every check by its full name, with its profile and rule.
+pub fn list() -> impl Iterator<Item = (String, &'static str, &'static str)> {
+    let every = GROUPS.iter().chain(AT_THE_END);
+    every.flat_map(|group| {
+        group.checks.iter().map(|check| {
+            let name = format!("{}/{}", group.name, check.name);
+            (name, check.profile.name(), check.rule)
+        })
+    })
+}
+
+async fn tried(check: Check, bridge: Shared) -> (Found, Duration) {
+    let begun = Instant::now();
+    let missing = check.needs.iter().find_map(|need| need.missing(&bridge));
+    let verdict: Verdict = if let Some(why) = missing {
+        Err(Stop::Skipped(why))
+    } else {
+        let time = CHECK + bridge.settle_after();
+        tokio::time::timeout(time, (check.run)(bridge))
+            .await
+            .unwrap_or_else(|_| Err(Stop::Broken(format!("not ended after {time:?}"))))
+    };
+    let found = match verdict {
+        Ok(()) => Found::Passed,
+        Err(Stop::Broken(seen)) => Found::Failed { seen },
+        Err(Stop::Skipped(why)) => Found::Skipped { why },
+    };
+    (found, begun.elapsed())
+}
+
+fn checked(group: &Group, check: &Check, result: Found, took: Duration) -> Checked {
+    Checked {
+        group: group.name,
+        name: check.name,
+        profile: check.profile.name(),
+        rule: check.rule,
+        advice: check.advice,
+        result,
+        took,
+    }
+}
