@@ -2,19 +2,22 @@
 //!
 //! Nothing is kept: the API key is new at every start, and clients end with the process.
 
+mod backend;
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use dcr_connector_memory::dev::{Backend, BackendError};
+use dcr_connector_memory::MAX_SECRETS;
 use dcr_contract::ConnectorAddress;
 use dcr_contract::model::{Installation, Malformed, ProviderId};
 use dcr_runtime::{Shutdown, listen};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
+use self::backend::Backend;
 use crate::audit::Audit;
 use crate::config::{Config, ProviderConfig};
 use crate::guard::Protections;
@@ -50,8 +53,6 @@ pub(crate) enum DevError {
     Listen(#[from] listen::ListenError),
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error("the identity provider cannot be started: {0}")]
-    Backend(#[from] BackendError),
     #[error("the system has no randomness to give")]
     Random,
     #[error("cannot start: {0}")]
@@ -88,7 +89,7 @@ pub(crate) async fn dev(options: &Options, shutdown: &Shutdown) -> Result<(), De
         base_url: format!("http://{}/{PROVIDER}", listener.local_addr()?),
         api_key,
         token_url: backend.token_url(),
-        max_secrets: backend.max_secrets(),
+        max_secrets: MAX_SECRETS,
         metrics_url: format!("http://{}/metrics", probe_listener.local_addr()?),
     };
     let mut provider = ProviderConfig::new(
@@ -125,7 +126,12 @@ pub(crate) async fn dev(options: &Options, shutdown: &Shutdown) -> Result<(), De
         after.stop();
         served
     };
-    let (gateway, backend) = tokio::join!(gateway, backend.serve(&after));
+    let backend = async {
+        let served = backend.serve(&after).await;
+        shutdown.stop();
+        served
+    };
+    let (gateway, backend) = tokio::join!(gateway, backend);
     gateway?;
     Ok(backend?)
 }

@@ -1,6 +1,7 @@
 //! The small IdP, in the test's own process, and its admin's view of it: what is true there, whatever the bridge
 //! says.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::{Instant, sleep};
 
-use dcr_connector_memory::server::{Options, serve};
+use dcr_idp::{Options, serve};
 
 use crate::bridge::random;
 use crate::http::{Answer, Http, PATIENCE};
@@ -52,6 +53,7 @@ impl SmallIdp {
             admin_id: admin.client_id.clone(),
             admin_secret: admin.client_secret.clone().into(),
             token_lifetime: TOKEN_LIFETIME,
+            clients: BTreeMap::new(),
         };
         let (stop, stopped) = oneshot::channel();
         let server = serve(listener, options, async {

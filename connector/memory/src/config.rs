@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use dcr_connector::config::{Located, Problems};
 use dcr_connector::http::{BaseUrl, Client, ClientAuthMethod, ClientCredentials, TokenEndpoint};
-use dcr_connector::model::Malformed;
-use dcr_connector::{GrantMap, OAuthGrant, OAuthRule, SecretFile, Settings};
+use dcr_connector::{GrantMap, OAuthRule, Settings};
 use serde::Deserialize;
 
 use crate::Memory;
@@ -35,34 +34,25 @@ impl Config {
         let (Ok(base), Some(secret)) = (base, secret) else {
             return Err(problems);
         };
-        match memory(base, self.client_id, secret, grants) {
-            Ok(memory) => problems.or(memory),
+        let http = match Client::new(base, None) {
+            Ok(http) => http,
             Err(rule) => {
                 problems.anywhere("idp", rule.to_string());
-                Err(problems)
+                return Err(problems);
             }
-        }
+        };
+        let credentials = ClientCredentials {
+            token_endpoint: TokenEndpoint::Below(vec!["token".to_owned()]),
+            client_id: self.client_id.clone(),
+            secret_file: secret,
+            scope: Some("admin".to_owned()),
+            audience: None,
+            auth_method: ClientAuthMethod::default(),
+        };
+        problems.or(Memory {
+            http: http.authorized_by(credentials),
+            own_client_id: self.client_id,
+            grants,
+        })
     }
-}
-
-/// The connector with its HTTP client.
-pub(crate) fn memory(
-    base: BaseUrl,
-    client_id: String,
-    secret_file: SecretFile,
-    grants: GrantMap<OAuthGrant>,
-) -> Result<Memory, Malformed> {
-    let credentials = ClientCredentials {
-        token_endpoint: TokenEndpoint::Below(vec!["token".to_owned()]),
-        client_id: client_id.clone(),
-        secret_file,
-        scope: Some("admin".to_owned()),
-        audience: None,
-        auth_method: ClientAuthMethod::default(),
-    };
-    Ok(Memory {
-        http: Client::new(base, None)?.authorized_by(credentials),
-        own_client_id: client_id,
-        grants,
-    })
 }

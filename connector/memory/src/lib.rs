@@ -1,13 +1,7 @@
-//! The reference connector, and the small identity provider it speaks to.
+//! The connector for the small identity provider of this repository.
 //!
-//! Copy it to begin a connector of your own: `lib` is the order of calls, `api` the IdP's JSON and paths, `map` what
-//! becomes of the model in it and back, `config` the operator's section of the configuration.
-//!
-//! [`server`] is an OAuth 2.0 authorization server of its own, with clients in memory and an admin API over HTTP. It
-//! shares nothing with the connector: what crosses between the two is HTTP, as with every other identity provider.
-
-pub mod dev;
-pub mod server;
+//! This file is the order of calls, `api` the IdP's JSON and paths, `map` what becomes of the model in it and back,
+//! `config` the operator's section of the configuration.
 
 mod api;
 mod config;
@@ -31,9 +25,9 @@ use dcr_connector::{
 };
 
 /// The most live secrets of a client.
-const MAX_SECRETS: u32 = 2;
+pub const MAX_SECRETS: u32 = 2;
 
-/// The small identity provider, as a connector speaks to it.
+/// One small identity provider.
 #[derive(Debug)]
 pub struct Memory {
     http: Client,

@@ -37,3 +37,8 @@ pub use settings::{SecretFile, Settings};
 pub mod config {
     pub use dcr_runtime::config::{Located, Problem, Problems};
 }
+
+/// The guide's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Guide;

@@ -29,7 +29,7 @@ use self::reload::{Fixed, Home, Reload};
 use crate::examine;
 use crate::http::Tokens;
 use crate::idp::Idp;
-use crate::managed::{Imported, Managed, Protections};
+use crate::managed::{Managed, Protections};
 use crate::mark::Made;
 use crate::metrics::Metrics;
 use crate::model::{Caller, ClientId, Deadline, Finding, ProviderId, Severity};
@@ -124,13 +124,24 @@ pub fn run_with<I: Idp>(
     })
 }
 
-/// Serves an IdP's connector within another process, on a socket of its own and without probes: until `shutdown`
-/// stops, and then until what was not delivered has been undone.
-pub async fn serve_on<I: Idp>(idp: I, listener: TcpListener, shutdown: &Shutdown) {
-    let settle_after = idp.traits().settle_after;
-    let connector = Managed::new(idp, Imported::default(), shutdown);
-    calls(Arc::new(connector), None, listener, None, shutdown).await;
+/// Serves a connector within another process, as in a test: until `shutdown` stops, and then until what was not
+/// delivered has been undone. The socket stands in the place of the configuration's `listen`; there are no probes, and
+/// the configuration is read once.
+///
+/// # Errors
+/// Every mistake in the configuration; nothing was served.
+pub async fn serve_on<I: Idp>(
+    file: &Path,
+    listener: TcpListener,
+    shutdown: &Shutdown,
+) -> Result<(), Problems> {
+    let config = Read::<I>::of(file, &Tokens::default(), Certificates::Read).config?;
+    let settle_after = config.idp.traits().settle_after;
+    let connector = Managed::new(config.idp, config.imported, shutdown);
+    let identity = config.identity;
+    calls(Arc::new(connector), None, listener, identity, shutdown).await;
     shutdown.drain(settle_after + UNDOING).await;
+    Ok(())
 }
 
 async fn calls<I: Idp>(

@@ -1,7 +1,7 @@
 //! `application/x-www-form-urlencoded`, read strictly: a broken escape or byte sequence is refused, never repaired.
 
 /// Parses names and values; `None` when the text is not well-formed.
-pub(super) fn parse(text: &str) -> Option<Vec<(String, String)>> {
+pub(crate) fn parse(text: &str) -> Option<Vec<(String, String)>> {
     text.split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
@@ -12,7 +12,7 @@ pub(super) fn parse(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// Decodes one name or value: `+` is a space, `%` needs two hex digits, the result is UTF-8.
-pub(super) fn decode(text: &str) -> Option<String> {
+pub(crate) fn decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -17,8 +17,12 @@ mod refusal;
 mod state;
 mod token;
 
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::future::Future;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,14 +32,14 @@ use axum::routing::{delete, get, post};
 use axum::serve::ListenerExt as _;
 use axum::{Json, Router, middleware};
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use self::keys::Keys;
-use self::metadata::{GrantType, Metadata};
-use self::refusal::Refusal;
-use self::state::{Issued, Table};
+use crate::keys::Keys;
+use crate::metadata::Metadata;
+use crate::refusal::Refusal;
+use crate::state::{Issued, Table};
 
 /// How a server is made.
 #[derive(Debug, Clone)]
@@ -46,6 +50,9 @@ pub struct Options {
     pub admin_secret: SecretString,
     /// How long a token lives.
     pub token_lifetime: Duration,
+    /// The clients that are there from the start, by id, with their attributes. They use client_credentials; nobody
+    /// knows their secrets.
+    pub clients: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// The server's state.
@@ -59,21 +66,20 @@ struct Idp {
 impl Idp {
     fn new(issuer: String, options: Options) -> io::Result<Self> {
         let mut table = Table::default();
-        let admin = Metadata {
-            client_id: options.admin_id,
-            name: "admin".to_owned(),
-            description: String::new(),
-            redirect_uris: Vec::new(),
-            grant_types: vec![GrantType::ClientCredentials],
-            scopes: vec![token::ADMIN_SCOPE.to_owned()],
-            audiences: Vec::new(),
-            token_endpoint_auth_method: None,
-            attributes: std::collections::BTreeMap::default(),
+        let mut insert = |metadata: Metadata, secret: Issued| {
+            let taken = |_| io::Error::other("two clients from the start have one id");
+            table.insert(metadata, &secret).map_err(taken)
         };
-        let secret = Issued::given(options.admin_secret, "admin".to_owned(), Timestamp::now());
-        table
-            .insert(admin, &secret)
-            .map_err(|_| io::Error::other("the admin client cannot be made"))?;
+        let mut admin = Metadata::plain(options.admin_id);
+        admin.scopes.push(token::ADMIN_SCOPE.to_owned());
+        let now = Timestamp::now();
+        let secret = Issued::given(options.admin_secret, "admin".to_owned(), now);
+        insert(admin, secret)?;
+        for (id, attributes) in options.clients {
+            let mut client = Metadata::plain(id);
+            client.attributes = attributes;
+            insert(client, Issued::random(now).map_err(|_| no_randomness())?)?;
+        }
         let lifetime = i64::try_from(options.token_lifetime.as_secs());
         Ok(Self {
             issuer,
@@ -94,8 +100,29 @@ impl Idp {
 /// When the system has no randomness to give.
 pub fn random_secret() -> io::Result<SecretString> {
     let text = keys::random_text::<32>();
-    text.map(SecretString::from)
-        .map_err(|_| io::Error::other("the system has no randomness to give"))
+    text.map(SecretString::from).map_err(|_| no_randomness())
+}
+
+/// Writes a secret into a new file that its owner alone can read, where a connector looks for it.
+///
+/// # Errors
+/// When there is such a file already, or none can be made.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a secret's file is where connectors look"
+)]
+pub fn write_secret(file: &Path, secret: &SecretString) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)?;
+    file.write_all(secret.expose_secret().as_bytes())
+}
+
+fn no_randomness() -> io::Error {
+    io::Error::other("the system has no randomness to give")
 }
 
 /// Serves on a listener until `stop` resolves. The issuer is the listener's own address.

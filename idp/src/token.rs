@@ -14,14 +14,14 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::Idp;
-use super::form;
-use super::keys::{Claims, random_text};
-use super::metadata::{AuthMethod, GrantType, Metadata};
-use super::refusal::Refusal;
+use crate::Idp;
+use crate::form;
+use crate::keys::{Claims, random_text};
+use crate::metadata::{AuthMethod, GrantType, Metadata};
+use crate::refusal::Refusal;
 
 /// The scope that opens the admin API. No client can be given it.
-pub(super) const ADMIN_SCOPE: &str = "admin";
+pub(crate) const ADMIN_SCOPE: &str = "admin";
 
 const BASIC: &str = r#"Basic realm="small-idp", charset="UTF-8""#;
 const BEARER: &str = r#"Bearer realm="small-idp""#;
@@ -30,7 +30,7 @@ const BEARER_NARROW: &str =
     r#"Bearer realm="small-idp", error="insufficient_scope", scope="admin""#;
 
 /// Answers `POST /token`.
-pub(super) async fn token(
+pub(crate) async fn token(
     State(idp): State<Arc<Idp>>,
     headers: HeaderMap,
     body: Bytes,
@@ -78,7 +78,7 @@ pub(super) async fn token(
 }
 
 /// Lets a call pass that bears an access token with the admin scope.
-pub(super) async fn admin_only(
+pub(crate) async fn admin_only(
     State(idp): State<Arc<Idp>>,
     request: Request,
     next: Next,

@@ -13,12 +13,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Idp;
-use super::form;
-use super::keys::random_text;
-use super::metadata::{Metadata, Patch};
-use super::refusal::Refusal;
-use super::state::{Client, Issued, Secret};
+use crate::Idp;
+use crate::form;
+use crate::keys::random_text;
+use crate::metadata::{Metadata, Patch};
+use crate::refusal::Refusal;
+use crate::state::{Client, Issued, Secret};
 
 /// The most clients of a page.
 const LARGEST_PAGE: usize = 500;
@@ -26,7 +26,7 @@ const LARGEST_PAGE: usize = 500;
 type Answer = Result<Response, Refusal>;
 
 /// `POST /admin/clients`: the one answer but that of a new secret that holds a secret.
-pub(super) async fn create(State(idp): State<Arc<Idp>>, body: Bytes) -> Answer {
+pub(crate) async fn create(State(idp): State<Arc<Idp>>, body: Bytes) -> Answer {
     let mut metadata: Metadata = read(&body)?;
     if metadata.client_id.is_empty() {
         metadata.client_id = random_text::<16>()?;
@@ -40,7 +40,7 @@ pub(super) async fn create(State(idp): State<Arc<Idp>>, body: Bytes) -> Answer {
 }
 
 /// `GET /admin/clients`: all, or those with an attribute of this value, page by page.
-pub(super) async fn list(State(idp): State<Arc<Idp>>, RawQuery(query): RawQuery) -> Answer {
+pub(crate) async fn list(State(idp): State<Arc<Idp>>, RawQuery(query): RawQuery) -> Answer {
     let query = query.unwrap_or_default();
     let broken = |what: &str| Refusal::invalid_request(what);
     let mut parameters = form::parse(&query).ok_or_else(|| broken("the query is broken"))?;
@@ -80,13 +80,13 @@ pub(super) async fn list(State(idp): State<Arc<Idp>>, RawQuery(query): RawQuery)
 }
 
 /// `GET /admin/clients/{id}`.
-pub(super) async fn get(State(idp): State<Arc<Idp>>, Path(id): Path<String>) -> Answer {
+pub(crate) async fn get(State(idp): State<Arc<Idp>>, Path(id): Path<String>) -> Answer {
     let shown = shown(idp.table().get(&id)?)?;
     Ok(Json(shown).into_response())
 }
 
 /// `PATCH /admin/clients/{id}`: whole or not at all.
-pub(super) async fn update(
+pub(crate) async fn update(
     State(idp): State<Arc<Idp>>,
     Path(id): Path<String>,
     body: Bytes,
@@ -97,27 +97,27 @@ pub(super) async fn update(
 }
 
 /// `DELETE /admin/clients/{id}`: its secrets go with it, at once.
-pub(super) async fn delete(State(idp): State<Arc<Idp>>, Path(id): Path<String>) -> Answer {
+pub(crate) async fn delete(State(idp): State<Arc<Idp>>, Path(id): Path<String>) -> Answer {
     idp.table().remove(&id)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `POST /admin/clients/{id}/new-secret`: one new secret in the place of all others.
-pub(super) async fn rotate(State(idp): State<Arc<Idp>>, Path(id): Path<String>) -> Answer {
+pub(crate) async fn rotate(State(idp): State<Arc<Idp>>, Path(id): Path<String>) -> Answer {
     let issued = Issued::random(Timestamp::now())?;
     idp.table().rotate(&id, &issued)?;
     Ok(Json(with_secret(&issued)).into_response())
 }
 
 /// `GET /admin/clients/{id}/secrets`: never their values, of which only hashes are kept.
-pub(super) async fn list_secrets(State(idp): State<Arc<Idp>>, Path(id): Path<String>) -> Answer {
+pub(crate) async fn list_secrets(State(idp): State<Arc<Idp>>, Path(id): Path<String>) -> Answer {
     let known = |secret: &Secret| json!({ "secret_id": secret.id, "created_at": secret.created_at, "label": secret.label });
     let secrets: Vec<_> = idp.table().get(&id)?.secrets.iter().map(known).collect();
     Ok(Json(json!({ "secrets": secrets })).into_response())
 }
 
 /// `POST /admin/clients/{id}/secrets`: one more, beside the others; its label has at most 64 characters.
-pub(super) async fn add_secret(
+pub(crate) async fn add_secret(
     State(idp): State<Arc<Idp>>,
     Path(id): Path<String>,
     body: Bytes,
@@ -140,7 +140,7 @@ pub(super) async fn add_secret(
 }
 
 /// `DELETE /admin/clients/{id}/secrets/{secret_id}`.
-pub(super) async fn remove_secret(
+pub(crate) async fn remove_secret(
     State(idp): State<Arc<Idp>>,
     Path((id, secret_id)): Path<(String, String)>,
 ) -> Answer {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 /// An answer `{ "error", "error_description" }` (RFC 6749 section 5.2).
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     error: &'static str,
     description: String,
@@ -15,7 +15,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, error: &'static str, description: &str) -> Self {
+    pub(crate) fn new(status: StatusCode, error: &'static str, description: &str) -> Self {
         // RFC 6749 allows no quotation mark, backslash, control or non-ASCII character here.
         let legal = |c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
         let description = description
@@ -30,19 +30,19 @@ impl Refusal {
         }
     }
 
-    pub(super) fn invalid_request(description: &str) -> Self {
+    pub(crate) fn invalid_request(description: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
     }
 
-    pub(super) fn not_found(description: &str) -> Self {
+    pub(crate) fn not_found(description: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", description)
     }
 
-    pub(super) fn conflict(error: &'static str, description: &str) -> Self {
+    pub(crate) fn conflict(error: &'static str, description: &str) -> Self {
         Self::new(StatusCode::CONFLICT, error, description)
     }
 
-    pub(super) fn unauthorized(
+    pub(crate) fn unauthorized(
         error: &'static str,
         description: &str,
         challenge: &'static str,
@@ -50,7 +50,7 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, error, description).challenging(challenge)
     }
 
-    pub(super) fn challenging(self, challenge: &'static str) -> Self {
+    pub(crate) fn challenging(self, challenge: &'static str) -> Self {
         Self {
             challenge: Some(challenge),
             ..self

@@ -16,21 +16,21 @@ use serde_json::{Value, json};
 
 /// What an access token says.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Claims {
-    pub(super) iss: String,
-    pub(super) sub: String,
-    pub(super) client_id: String,
-    pub(super) azp: String,
-    pub(super) aud: Vec<String>,
+pub(crate) struct Claims {
+    pub(crate) iss: String,
+    pub(crate) sub: String,
+    pub(crate) client_id: String,
+    pub(crate) azp: String,
+    pub(crate) aud: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) scope: Option<String>,
-    pub(super) iat: i64,
-    pub(super) exp: i64,
-    pub(super) jti: String,
+    pub(crate) scope: Option<String>,
+    pub(crate) iat: i64,
+    pub(crate) exp: i64,
+    pub(crate) jti: String,
 }
 
 /// One key pair, made when the server starts and gone with it.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     pair: EcdsaKeyPair,
     random: SystemRandom,
     jwk: Value,
@@ -38,7 +38,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn generate() -> io::Result<Self> {
+    pub(crate) fn generate() -> io::Result<Self> {
         let failed = |_| io::Error::other("no signing key could be made");
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
@@ -69,11 +69,11 @@ impl Keys {
     }
 
     /// The public keys (RFC 7517).
-    pub(super) fn jwks(&self) -> Value {
+    pub(crate) fn jwks(&self) -> Value {
         json!({ "keys": [self.jwk] })
     }
 
-    pub(super) fn sign(&self, claims: &Claims) -> Result<String, Unspecified> {
+    pub(crate) fn sign(&self, claims: &Claims) -> Result<String, Unspecified> {
         let claims = serde_json::to_vec(claims).map_err(|_| Unspecified)?;
         let signed = format!("{}.{}", self.header, BASE64URL.encode(claims));
         let signature = self.pair.sign(&self.random, signed.as_bytes())?;
@@ -81,7 +81,7 @@ impl Keys {
     }
 
     /// The claims of a token that this key signed. Whether they hold now is the caller's question.
-    pub(super) fn verify(&self, token: &str) -> Option<Claims> {
+    pub(crate) fn verify(&self, token: &str) -> Option<Claims> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         // Every header of ours is the same; nothing in another's is worth reading.
@@ -97,7 +97,7 @@ impl Keys {
 }
 
 /// `N` random bytes as base64url without padding.
-pub(super) fn random_text<const N: usize>() -> Result<String, Unspecified> {
+pub(crate) fn random_text<const N: usize>() -> Result<String, Unspecified> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes)?;
     Ok(BASE64URL.encode(bytes))

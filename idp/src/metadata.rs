@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::refusal::Refusal;
-use super::token::ADMIN_SCOPE;
+use crate::refusal::Refusal;
+use crate::token::ADMIN_SCOPE;
 
 /// Every attribute a client can hold.
 const MAX_ATTRIBUTES: usize = 64;
@@ -13,33 +13,50 @@ const MAX_ATTRIBUTES: usize = 64;
 /// The metadata of a client; also what a new one is asked for with, where `client_id` may be left to the server.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Metadata {
+pub(crate) struct Metadata {
     #[serde(default)]
-    pub(super) client_id: String,
-    pub(super) name: String,
+    pub(crate) client_id: String,
+    pub(crate) name: String,
     #[serde(default)]
-    pub(super) description: String,
+    pub(crate) description: String,
     #[serde(default)]
-    pub(super) redirect_uris: Vec<String>,
-    pub(super) grant_types: Vec<GrantType>,
+    pub(crate) redirect_uris: Vec<String>,
+    pub(crate) grant_types: Vec<GrantType>,
     #[serde(default)]
-    pub(super) scopes: Vec<String>,
+    pub(crate) scopes: Vec<String>,
     #[serde(default)]
-    pub(super) audiences: Vec<String>,
+    pub(crate) audiences: Vec<String>,
     #[serde(
         default,
         deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
-    pub(super) token_endpoint_auth_method: Option<AuthMethod>,
+    pub(crate) token_endpoint_auth_method: Option<AuthMethod>,
     #[serde(default)]
-    pub(super) attributes: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, String>,
+}
+
+impl Metadata {
+    /// A client that can use client_credentials, and bears its id as its name.
+    pub(crate) fn plain(client_id: String) -> Self {
+        Self {
+            name: client_id.clone(),
+            client_id,
+            description: String::new(),
+            redirect_uris: Vec::new(),
+            grant_types: vec![GrantType::ClientCredentials],
+            scopes: Vec::new(),
+            audiences: Vec::new(),
+            token_endpoint_auth_method: None,
+            attributes: BTreeMap::new(),
+        }
+    }
 }
 
 /// The grant types of RFC 7591 section 2.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum GrantType {
+pub(crate) enum GrantType {
     AuthorizationCode,
     ClientCredentials,
     Implicit,
@@ -54,7 +71,7 @@ pub(super) enum GrantType {
 /// How a client may authenticate at the token endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum AuthMethod {
+pub(crate) enum AuthMethod {
     ClientSecretBasic,
     ClientSecretPost,
 }
@@ -62,7 +79,7 @@ pub(super) enum AuthMethod {
 /// What is to change. A list replaces the whole list; attributes are merged by key, and null deletes one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Patch {
+pub(crate) struct Patch {
     #[serde(default, deserialize_with = "present")]
     name: Option<String>,
     #[serde(default, deserialize_with = "present")]
@@ -86,7 +103,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
 impl Patch {
     /// The metadata as it would be; whether it may be so is for `check`.
-    pub(super) fn of(self, mut old: Metadata) -> Metadata {
+    pub(crate) fn of(self, mut old: Metadata) -> Metadata {
         for (key, value) in self.attributes {
             match value {
                 Some(value) => old.attributes.insert(key, value),
@@ -106,7 +123,7 @@ impl Patch {
 
 impl Metadata {
     /// Checks every rule and tells everything that is wrong.
-    pub(super) fn check(&self) -> Result<(), Refusal> {
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
         let rules = [
             (
                 is_client_id(&self.client_id),

@@ -8,50 +8,50 @@ use ring::error::Unspecified;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
-use super::keys::random_text;
-use super::metadata::{Metadata, Patch};
-use super::refusal::Refusal;
+use crate::keys::random_text;
+use crate::metadata::{Metadata, Patch};
+use crate::refusal::Refusal;
 
 /// The secrets that a client can have at one time.
 const MAX_SECRETS: usize = 2;
 
 /// All clients.
 #[derive(Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     clients: HashMap<String, Client>,
     born: u64,
 }
 
 /// One client. Cloning one, as every answer does, copies no secret but its hash.
 #[derive(Clone)]
-pub(super) struct Client {
-    pub(super) metadata: Metadata,
-    pub(super) created_at: Timestamp,
-    pub(super) secrets: Vec<Secret>,
+pub(crate) struct Client {
+    pub(crate) metadata: Metadata,
+    pub(crate) created_at: Timestamp,
+    pub(crate) secrets: Vec<Secret>,
     /// Its place in lists, which a change does not move.
-    pub(super) birth: u64,
+    pub(crate) birth: u64,
 }
 
 /// What is kept of a secret.
 #[derive(Clone)]
-pub(super) struct Secret {
-    pub(super) id: String,
-    pub(super) created_at: Timestamp,
+pub(crate) struct Secret {
+    pub(crate) id: String,
+    pub(crate) created_at: Timestamp,
     /// What whoever added it knows it by.
-    pub(super) label: Option<String>,
+    pub(crate) label: Option<String>,
     hash: [u8; 32],
 }
 
 /// A new secret: the only copy.
-pub(super) struct Issued {
-    pub(super) id: String,
-    pub(super) created_at: Timestamp,
-    pub(super) secret: SecretString,
+pub(crate) struct Issued {
+    pub(crate) id: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) secret: SecretString,
 }
 
 impl Table {
     /// Adds a client and its first secret.
-    pub(super) fn insert(
+    pub(crate) fn insert(
         &mut self,
         metadata: Metadata,
         issued: &Issued,
@@ -74,7 +74,7 @@ impl Table {
         Ok(client)
     }
 
-    pub(super) fn get(&self, id: &str) -> Result<&Client, Refusal> {
+    pub(crate) fn get(&self, id: &str) -> Result<&Client, Refusal> {
         self.clients.get(id).ok_or_else(no_client)
     }
 
@@ -83,7 +83,7 @@ impl Table {
     }
 
     /// The clients born after `after` that `wanted` chooses, oldest first.
-    pub(super) fn list(&self, after: u64, wanted: impl Fn(&Metadata) -> bool) -> Vec<&Client> {
+    pub(crate) fn list(&self, after: u64, wanted: impl Fn(&Metadata) -> bool) -> Vec<&Client> {
         let chosen = |client: &&Client| client.birth > after && wanted(&client.metadata);
         let mut clients: Vec<_> = self.clients.values().filter(chosen).collect();
         clients.sort_unstable_by_key(|client| client.birth);
@@ -91,7 +91,7 @@ impl Table {
     }
 
     /// Changes a client whole or, when the result would break a rule, not at all.
-    pub(super) fn update(&mut self, id: &str, patch: Patch) -> Result<Client, Refusal> {
+    pub(crate) fn update(&mut self, id: &str, patch: Patch) -> Result<Client, Refusal> {
         let client = self.get_mut(id)?;
         let metadata = patch.of(client.metadata.clone());
         metadata.check()?;
@@ -99,12 +99,12 @@ impl Table {
         Ok(client.clone())
     }
 
-    pub(super) fn remove(&mut self, id: &str) -> Result<(), Refusal> {
+    pub(crate) fn remove(&mut self, id: &str) -> Result<(), Refusal> {
         self.clients.remove(id).map(drop).ok_or_else(no_client)
     }
 
     /// Adds a secret; a label is unique among those of the client.
-    pub(super) fn add_secret(
+    pub(crate) fn add_secret(
         &mut self,
         id: &str,
         issued: &Issued,
@@ -126,7 +126,7 @@ impl Table {
         Ok(())
     }
 
-    pub(super) fn remove_secret(&mut self, id: &str, secret_id: &str) -> Result<(), Refusal> {
+    pub(crate) fn remove_secret(&mut self, id: &str, secret_id: &str) -> Result<(), Refusal> {
         let secrets = &mut self.get_mut(id)?.secrets;
         let place = secrets.iter().position(|secret| secret.id == secret_id);
         let place = place.ok_or_else(|| Refusal::not_found("the client has no such secret"))?;
@@ -135,13 +135,13 @@ impl Table {
     }
 
     /// Puts one new secret in the place of all others.
-    pub(super) fn rotate(&mut self, id: &str, issued: &Issued) -> Result<(), Refusal> {
+    pub(crate) fn rotate(&mut self, id: &str, issued: &Issued) -> Result<(), Refusal> {
         self.get_mut(id)?.secrets = vec![issued.stored()];
         Ok(())
     }
 
     /// The client of this id, if `secret` is one of its secrets now.
-    pub(super) fn authenticate(&self, id: &str, secret: &SecretString) -> Option<Client> {
+    pub(crate) fn authenticate(&self, id: &str, secret: &SecretString) -> Option<Client> {
         let hash = hash(secret);
         let client = self.clients.get(id)?;
         let same = |known: &Secret| bool::from(known.hash.ct_eq(&hash));
@@ -152,7 +152,7 @@ impl Table {
 
 impl Issued {
     /// Makes a secret of 32 random bytes.
-    pub(super) fn random(now: Timestamp) -> Result<Self, Unspecified> {
+    pub(crate) fn random(now: Timestamp) -> Result<Self, Unspecified> {
         Ok(Self::given(
             random_text::<32>()?.into(),
             random_text::<12>()?,
@@ -160,7 +160,7 @@ impl Issued {
         ))
     }
 
-    pub(super) fn given(secret: SecretString, id: String, now: Timestamp) -> Self {
+    pub(crate) fn given(secret: SecretString, id: String, now: Timestamp) -> Self {
         Self {
             id,
             created_at: now,
