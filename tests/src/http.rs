@@ -56,7 +56,10 @@ impl Answer {
 
 /// A client with connections that are kept open; each failed one is a failure.
 #[derive(Debug, Clone)]
-pub struct Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub struct Http {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    patience: Duration,
+}
 
 impl Http {
     /// Makes one that trusts nobody: for plain HTTP.
@@ -80,14 +83,26 @@ impl Http {
     }
 
     fn keeping(cas: &str, version: Version, idle: Option<Duration>) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.enforce_http(false);
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("the provider has them")
             .with_root_certificates(roots(cas))
             .with_no_client_auth();
+        Self::over(config, version, idle, PATIENCE)
+    }
+
+    /// Makes one that speaks TLS as `config` says, lets go of a connection that it has not used for `idle`, and waits
+    /// for a whole answer as long as `patience`.
+    #[must_use]
+    pub fn over(
+        config: ClientConfig,
+        version: Version,
+        idle: Option<Duration>,
+        patience: Duration,
+    ) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.enforce_http(false);
         let builder = HttpsConnectorBuilder::new()
             .with_tls_config(config)
             .https_or_http();
@@ -96,23 +111,22 @@ impl Http {
         } else {
             builder.enable_http1().wrap_connector(connector)
         };
-        Self(
-            Client::builder(TokioExecutor::new())
-                .retry_canceled_requests(false)
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(idle)
-                .http2_only(version == Version::HTTP_2)
-                .build(connector),
-        )
+        let client = Client::builder(TokioExecutor::new())
+            .retry_canceled_requests(false)
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(idle)
+            .http2_only(version == Version::HTTP_2)
+            .build(connector);
+        Self { client, patience }
     }
 
     /// Sends a request and reads the answer to its end.
     ///
     /// # Errors
-    /// A sentence, when there was no whole answer within [`PATIENCE`].
+    /// A sentence, when there was no whole answer in time.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
         let exchange = async {
-            let answer = self.0.request(request).await.map_err(|e| say(&e))?;
+            let answer = self.client.request(request).await.map_err(|e| say(&e))?;
             let (head, body) = answer.into_parts();
             let body = body.collect().await.map_err(|e| say(&e))?.to_bytes();
             Ok(Answer {
@@ -121,9 +135,9 @@ impl Http {
                 body,
             })
         };
-        match tokio::time::timeout(PATIENCE, Box::pin(exchange)).await {
+        match tokio::time::timeout(self.patience, Box::pin(exchange)).await {
             Ok(answer) => answer,
-            Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+            Err(_) => Err(format!("no answer within {:?}", self.patience)),
         }
     }
 

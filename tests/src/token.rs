@@ -29,14 +29,37 @@ impl TokenEndpoint {
     /// The endpoint at a URL.
     #[must_use]
     pub fn new(url: &str) -> Self {
+        Self::over(url, Http::new())
+    }
+
+    /// The same, over another client.
+    #[must_use]
+    pub fn over(url: &str, http: Http) -> Self {
         Self {
             url: url.to_owned(),
-            http: Http::new(),
+            http,
         }
     }
 
     /// Asks for a token with the client credentials grant; the answer as it is.
     pub async fn ask(&self, method: Method, id: &str, secret: &str, scope: Option<&str>) -> Answer {
+        match self.try_ask(method, id, secret, scope).await {
+            Ok(answer) => answer,
+            Err(e) => panic!("no answer from the token endpoint: {e}"),
+        }
+    }
+
+    /// The same, at an endpoint that may not answer.
+    ///
+    /// # Errors
+    /// A sentence, when there was no whole answer.
+    pub async fn try_ask(
+        &self,
+        method: Method,
+        id: &str,
+        secret: &str,
+        scope: Option<&str>,
+    ) -> Result<Answer, String> {
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let mut form = vec![("grant_type", "client_credentials")];
         form.extend(scope.map(|scope| ("scope", scope)));
@@ -54,13 +77,8 @@ impl TokenEndpoint {
             .iter()
             .map(|(name, value)| format!("{name}={}", encode(value)));
         let form = pairs.collect::<Vec<_>>().join("&");
-        let request = request
-            .body(Full::from(form))
-            .expect("a request that HTTP can write");
-        match self.http.send(request).await {
-            Ok(answer) => answer,
-            Err(e) => panic!("no answer from the token endpoint: {e}"),
-        }
+        let request = request.body(Full::from(form));
+        self.http.send(request.map_err(|e| e.to_string())?).await
     }
 
     /// The claims of a token that the credentials open; `None` when they are refused as such.
