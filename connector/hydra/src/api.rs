@@ -1,16 +1,21 @@
 //! Hydra's admin API: its JSON and paths.
 
 use std::fmt;
+use std::time::Duration;
 
-use dcr_connector::fault::{Fault, Reason};
+use dcr_connector::fault::{Fault, FaultKind, Outcome, Reason};
 use dcr_connector::http::{Answer, BaseUrl, Client as Http, Request, StatusCode, in_clear};
 use dcr_connector::model::Deadline;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::time::sleep;
 
 const CLIENTS: &[&str] = &["admin", "clients"];
+/// Before a call is sent again that met another one in Hydra's database; then twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LAST_PAUSE: Duration = Duration::from_millis(640);
 
 /// One Hydra.
 pub(crate) struct Api {
@@ -95,7 +100,7 @@ impl Api {
         deadline: Deadline,
         client: &NewClient<'_>,
     ) -> Result<Client, Fault> {
-        let request = self.http.create(CLIENTS).json(client);
+        let request = || self.http.create(CLIENTS).json(client);
         let answer = self.send(request, deadline).await?;
         if answer.status() == StatusCode::CONFLICT {
             // The id is derived from the operation's, which therefore was here before.
@@ -105,7 +110,7 @@ impl Api {
     }
 
     pub(crate) async fn get(&self, deadline: Deadline, id: &str) -> Result<Option<Client>, Fault> {
-        let answer = self.send(self.http.get(&path(id)), deadline).await?;
+        let answer = self.send(|| self.http.get(&path(id)), deadline).await?;
         if is_absent(&answer) {
             return Ok(None);
         }
@@ -119,7 +124,7 @@ impl Api {
         id: &str,
         changes: &[Change],
     ) -> Result<(), Fault> {
-        let request = self.http.patch(&path(id)).json(&changes);
+        let request = || self.http.patch(&path(id)).json(&changes);
         of_client(&self.send(request, deadline).await?)
     }
 
@@ -137,17 +142,17 @@ impl Api {
             #[serde(serialize_with = "in_clear")]
             value: &'a SecretString,
         }
-        let change = Add {
+        let change = [Add {
             op: "add",
             path: "/client_secret",
             value: secret,
-        };
-        let request = self.http.patch(&path(id)).json(&[change]);
+        }];
+        let request = || self.http.patch(&path(id)).json(&change);
         of_client(&self.send(request, deadline).await?)
     }
 
     pub(crate) async fn delete(&self, deadline: Deadline, id: &str) -> Result<(), Fault> {
-        let answer = self.send(self.http.delete(&path(id)), deadline).await?;
+        let answer = self.send(|| self.http.delete(&path(id)), deadline).await?;
         if is_absent(&answer) {
             return Ok(());
         }
@@ -162,11 +167,14 @@ impl Api {
         size: usize,
         page: Option<&str>,
     ) -> Result<Clients, Fault> {
-        let mut request = self.http.get(CLIENTS);
-        request = request.query("owner", owner).query("page_size", &size);
-        if let Some(page) = page {
-            request = request.query("page_token", page);
-        }
+        let request = || {
+            let request = self.http.get(CLIENTS);
+            let request = request.query("owner", owner).query("page_size", &size);
+            match page {
+                Some(page) => request.query("page_token", page),
+                None => request,
+            }
+        };
         let answer = self.send(request, deadline).await?;
         let answer = answer.expect(&[StatusCode::OK])?;
         Ok(Clients {
@@ -177,20 +185,48 @@ impl Api {
 
     /// Whether Hydra has its database.
     pub(crate) async fn ready(&self, deadline: Deadline) -> Result<Answer, Fault> {
-        let request = self.http.get(&["health", "ready"]);
-        self.send(request, deadline).await
+        self.send(|| self.http.get(&["health", "ready"]), deadline)
+            .await
     }
 
-    async fn send(&self, request: Request<'_>, deadline: Deadline) -> Result<Answer, Fault> {
-        match &self.token {
-            Some(token) => request.send_with(token, deadline).await,
-            None => request.send(deadline).await,
+    /// Sends a call, again for as long as Hydra says that it has done nothing because another change was in its way.
+    async fn send<'a>(
+        &self,
+        request: impl Fn() -> Request<'a>,
+        deadline: Deadline,
+    ) -> Result<Answer, Fault> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let answer = match &self.token {
+                Some(token) => request().send_with(token, deadline).await?,
+                None => request().send(deadline).await?,
+            };
+            if !is_contended(&answer) {
+                return Ok(answer);
+            }
+            if pause > LAST_PAUSE || deadline.remaining() < pause * 2 {
+                let message = answer.fault().message().to_owned();
+                return Err(Fault::new(FaultKind::Unavailable { after: None }, message)
+                    .reason(Reason::IdpUnavailable)
+                    .outcome(Outcome::NotApplied));
+            }
+            sleep(pause).await;
+            pause *= 2;
         }
     }
 }
 
 fn path(id: &str) -> [&str; 3] {
     ["admin", "clients", id]
+}
+
+/// Hydra answers so when its database has refused a transaction that met another one.
+fn is_contended(answer: &Answer) -> bool {
+    let said = "Unable to serialize access due to a concurrent update";
+    answer.status() == StatusCode::BAD_REQUEST
+        && answer
+            .complaint()
+            .is_some_and(|complaint| complaint.contains(said))
 }
 
 /// Any proxy can answer 404, and so does the public port: only Hydra's own says that there is no such client.
