@@ -15,14 +15,14 @@ use serde_json::Value;
 use crate::start::GATEWAY;
 
 /// A running `dev`, and what its ready file said.
-struct Dev {
+pub(crate) struct Dev {
     process: Process,
     ready: Value,
     folder: Folder,
 }
 
 impl Dev {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = Folder::new();
         let file = folder.path().join("ready.json");
         let arguments = ["dev", "--listen", "127.0.0.1:0", "--ready-file"].map(OsStr::new);
@@ -41,7 +41,7 @@ impl Dev {
         }
     }
 
-    fn text(&self, member: &str) -> &str {
+    pub(crate) fn text(&self, member: &str) -> &str {
         let text = self.ready.get(member).and_then(Value::as_str);
         text.expect(member)
     }

@@ -25,6 +25,7 @@ mod hostile_connector;
 mod hostile_ids;
 mod hostile_statuses;
 mod keys;
+mod konnect_sim;
 mod limits;
 mod log;
 mod matrix;

@@ -23,8 +23,10 @@ use crate::journal::Journal;
 const PATIENT_CALLS: usize = 15;
 /// The longest that a 429 may ask to wait.
 const LONGEST_WAIT: u64 = 60;
+/// What the HTTP client says of a request that it could not begin to send.
+const UNCONNECTED: &str = "client error (Connect)";
 /// How many names of lost creates are kept.
-const NAMES: usize = 20;
+const NAMES: usize = 5;
 
 /// A call and its answer.
 #[derive(Debug, Clone)]
@@ -178,7 +180,10 @@ impl Bridge {
             if let Some(journal) = &this.journal {
                 journal.note(&asked, answer.as_ref().ok(), took);
             }
-            this.shared.note(&call, answer.as_ref().ok());
+            // Where nobody was connected, nothing was asked.
+            if !matches!(&answer, Err(e) if e.contains(UNCONNECTED)) {
+                this.shared.note(&call, answer.as_ref().ok());
+            }
             answer
                 .map(|answer| Exchange {
                     asked: asked.clone(),
@@ -242,7 +247,7 @@ impl Shared {
                     let mut made = self.made();
                     made.unknown += 1;
                     if made.unanswered.len() < NAMES {
-                        made.unanswered.push(name.clone());
+                        made.unanswered.push(name.chars().take(40).collect());
                     }
                 }
                 (None, Some(_)) => {}

@@ -48,7 +48,7 @@ pub(crate) fn left_behind(bridge: &Bridge) -> Vec<String> {
     }
     if made.unknown > 0 {
         troubles.push(format!(
-            "Perhaps left behind: {} creates were not answered with a client id. Look in the identity provider for clients called: {}.",
+            "Perhaps left behind: {} creates were not answered with a client id. Look in the identity provider for clients with names like these: {}.",
             made.unknown,
             made.unanswered.join(", ")
         ));

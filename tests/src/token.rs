@@ -41,6 +41,12 @@ impl TokenEndpoint {
         }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Asks for a token with the client credentials grant; the answer as it is.
     pub async fn ask(&self, method: Method, id: &str, secret: &str, scope: Option<&str>) -> Answer {
         match self.try_ask(method, id, secret, scope).await {

@@ -74,6 +74,7 @@ keycloak=$!
 say "building"
 cargo build --quiet -p dcr-gateway -p dcr-connector-keycloak
 cargo build --quiet -p dcr-connector-keycloak --example keycloak-real
+cargo build --quiet -p dcr-tests --bin konnect-sim
 
 for _ in $(seq 240); do
     curl -sf -o /dev/null "$url/realms/master/.well-known/openid-configuration" && break
@@ -125,7 +126,8 @@ failed=0
 "$target/debug/examples/keycloak-real" \
     --url "$url" --realm apis --admin admin --admin-password-file "$work/admin-password" \
     --secret-file "$work/secret" --recording "$work/recording.jsonl" \
-    --gateway "$target/debug/dcr-gateway" --connector "$target/debug/dcr-connector-keycloak" "$@" || failed=1
+    --gateway "$target/debug/dcr-gateway" --connector "$target/debug/dcr-connector-keycloak" \
+    --konnect-sim "$target/debug/konnect-sim" "$@" || failed=1
 
 say "checking the recording against Keycloak's API document"
 "$venv/bin/python" "$specs/check-exchanges" --spec "$specs/keycloak.json" --strict-members \

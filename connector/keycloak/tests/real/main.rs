@@ -12,6 +12,7 @@ mod admin;
 mod check;
 mod faults;
 mod hooks;
+mod konnect_sim;
 mod life;
 mod listing;
 mod ownership;
@@ -58,6 +59,9 @@ struct Arguments {
     /// The connector's program.
     #[arg(long)]
     connector: PathBuf,
+    /// The program that plays Konnect.
+    #[arg(long)]
+    konnect_sim: PathBuf,
     /// Parts of the names of scenarios.
     only: Vec<String>,
 }
@@ -108,6 +112,8 @@ fn scenarios(setup: &'static Setup) -> Vec<Scenario> {
             konnect_verifies
             authorization_code_without_a_redirect_uri_creates
             calls_at_once_leave_a_client_whole;
+        konnect_sim:
+            konnects_contract_is_kept;
         listing:
             who_stays_is_listed_once_while_others_come_and_go
             a_crowd_that_comes_or_goes_loses_no_place
