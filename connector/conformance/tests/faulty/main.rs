@@ -1,0 +1,115 @@
+//! The suite finds what a connector does wrong: a connector that breaks one rule at a time stands before the one that
+//! keeps them all.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::unnecessary_wraps,
+    reason = "what plays the faulty connector belongs to the test, and ends with it"
+)]
+
+mod edit;
+mod fault;
+mod memory;
+mod pings;
+mod service;
+mod state;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dcr_conformance::{Checked, Options, Report, list, run};
+use tokio::task::JoinSet;
+
+use crate::fault::{ALL, Broken, Fault};
+
+/// How many connectors run at once.
+const AT_ONCE: usize = 8;
+
+/// Runs what the table says against a connector with this fault.
+async fn against(fault: Fault, only: Vec<String>) -> Report {
+    let behind = memory::start().await;
+    let address = service::start(fault, &behind.connector).await;
+    let options = Options {
+        connector: format!("http://{address}"),
+        only,
+        cancellations: 10,
+        patience: Duration::from_millis(300),
+        // So that each check is alone with the fault.
+        parallel: 1,
+        ..behind
+    };
+    run(options).await.unwrap()
+}
+
+/// What is not as the table says.
+async fn judged(broken: Broken) -> Option<String> {
+    let groups = broken
+        .found_by
+        .iter()
+        .map(|name| name.split_inclusive('/').next().unwrap());
+    let run = if broken.run.is_empty() {
+        groups.collect()
+    } else {
+        broken.run.to_vec()
+    };
+    let report = against(broken.fault, run.into_iter().map(str::to_owned).collect()).await;
+    let failed: Vec<_> = report.failed().map(Checked::full_name).collect();
+    (failed != broken.found_by).then(|| {
+        let text = report.text(false);
+        format!(
+            "{:?} must be found by {:#?}, and was by {failed:#?}\n{text}",
+            broken.fault, broken.found_by
+        )
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_broken_rule_is_found_by_its_checks_and_no_other() {
+    let only = std::env::var_os("FAULT").map(|name| name.into_string().unwrap());
+    let chosen = |broken: &&Broken| {
+        only.as_ref()
+            .is_none_or(|name| format!("{:?}", broken.fault) == *name)
+    };
+    let mut left = ALL.iter().filter(chosen).copied();
+    let (mut running, mut wrong) = (JoinSet::new(), Vec::new());
+    loop {
+        while running.len() < AT_ONCE
+            && let Some(broken) = left.next()
+        {
+            running.spawn(judged(broken));
+        }
+        match running.join_next().await {
+            None => break,
+            Some(joined) => wrong.extend(joined.unwrap()),
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} are not as the table says:\n{}",
+        wrong.len(),
+        wrong.join("\n\n")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_fault_nothing_is_found() {
+    let report = against(Fault::None, Vec::new()).await;
+    report.assert_passed();
+    assert_eq!(report.skipped().count(), 0);
+}
+
+#[test]
+fn every_check_is_failed_by_some_fault() {
+    let found_by: BTreeSet<_> = ALL
+        .iter()
+        .flat_map(|broken| broken.found_by)
+        .map(|name| (*name).to_owned())
+        .collect();
+    let checks: BTreeSet<_> = list().map(|(name, ..)| name).collect();
+    let never: Vec<_> = checks.difference(&found_by).collect();
+    assert!(never.is_empty(), "no fault is found by {never:?}");
+    let unknown: Vec<_> = found_by.difference(&checks).collect();
+    assert!(unknown.is_empty(), "there is no check {unknown:?}");
+}
