@@ -1,5 +1,6 @@
 //! TLS at both doors of the gateway, by real certificates and real processes.
 
+mod conformance;
 mod identities;
 mod konnect;
 mod rotation;

@@ -9,6 +9,7 @@
     reason = "what plays the faulty connector belongs to the test, and ends with it"
 )]
 
+mod command;
 mod edit;
 mod fault;
 mod memory;
@@ -19,8 +20,12 @@ mod state;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dcr_conformance::{Checked, Options, Report, list, run};
+use dcr_conformance::{Checked, Options, Report, list, run, run_until};
+use dcr_proto::v1;
+use dcr_proto::v1::connector_service_client::ConnectorServiceClient;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tonic::transport::Channel;
 
 use crate::fault::{ALL, Broken, Fault};
 
@@ -112,4 +117,39 @@ fn every_check_is_failed_by_some_fault() {
     assert!(never.is_empty(), "no fault is found by {never:?}");
     let unknown: Vec<_> = found_by.difference(&checks).collect();
     assert!(unknown.is_empty(), "there is no check {unknown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_cleans_up_and_has_not_passed() {
+    let options = memory::start().await;
+    let address = options.connector.clone();
+    let caller = v1::Caller {
+        installation: options.installation.clone(),
+        provider_id: options.provider.clone(),
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut stop = Some(stop);
+    let ended = run_until(options, async { drop(stopped.await) }, |_| {
+        drop(stop.take());
+    });
+    let report = ended.await.unwrap();
+    assert!(report.stopped && !report.passed());
+    let left = report.skipped().filter(|checked| {
+        checked.result
+            == dcr_conformance::Result::Skipped {
+                why: "the run was stopped".to_owned(),
+            }
+    });
+    assert!(left.count() > 10, "{}", report.text(false));
+    let channel = Channel::from_shared(address).unwrap().connect_lazy();
+    let request = v1::ListManagedClientsRequest {
+        caller: Some(caller),
+        ..v1::ListManagedClientsRequest::default()
+    };
+    let listed = ConnectorServiceClient::new(channel)
+        .list_managed_clients(request)
+        .await;
+    let listed = listed.unwrap().into_inner().clients;
+    // The one that was there before.
+    assert_eq!(listed.len(), 1, "{listed:?}");
 }

@@ -10,6 +10,7 @@
 
 mod admin;
 mod check;
+mod conformance;
 mod faults;
 mod hooks;
 mod konnect_sim;
@@ -102,6 +103,8 @@ fn scenarios(setup: &'static Setup) -> Vec<Scenario> {
             a_secret_that_a_policy_ends_soon_is_named
             what_the_realm_lacks_is_named
             another_issuer_and_another_time_are_named;
+        conformance:
+            the_contract_is_kept;
         life:
             a_client_gets_tokens_until_it_is_deleted
             what_was_asked_for_stands_in_keycloak
