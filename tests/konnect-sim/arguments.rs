@@ -10,8 +10,8 @@ use crate::load::Mix;
 
 /// Plays Konnect's Dev Portal against a DCR bridge, so that you know what Konnect will find before you give it the URL.
 ///
-/// Every client that it creates is called `konnect-sim ...` and is deleted at the end, also after a failure or Ctrl-C;
-/// what could not be deleted is named. Exit code 0: all is well. 1: something failed, or was left behind. 2: the command
+/// Every client that it creates is called `konnect-sim ...` (Verify's: `probe`) and is deleted at the end, also after a
+/// failure or Ctrl-C; what could not be deleted is named. Exit code 0: all is well. 1: something failed, or was left behind. 2: the command
 /// line is wrong.
 #[derive(Debug, Parser)]
 #[command(name = "konnect-sim", version)]
@@ -25,20 +25,20 @@ pub(crate) struct Arguments {
 /// Which bridge, and how to reach it.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// The DCR base URL that Konnect is to be given, such as `https://dcr.example/okta`.
-    #[arg(long, value_name = "URL", global = true)]
+    /// The DCR base URL that Konnect is to be given, such as https://dcr.example/okta.
+    #[arg(long, value_name = "URL", global = true, help_heading = "Bridge")]
     base_url: Option<String>,
     /// A file that holds the API key that Konnect is to be given.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Bridge")]
     api_key_file: Option<PathBuf>,
     /// The IdP's token endpoint: also tries whether secrets open tokens, and stop when they should.
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, value_name = "URL", global = true, help_heading = "Bridge")]
     pub(crate) token_url: Option<String>,
     /// PEM certificates of the CAs to trust, instead of this machine's. Konnect trusts public CAs only.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Bridge")]
     pub(crate) ca_file: Option<PathBuf>,
     /// How long a call may take, in seconds. Konnect's is not published; the host of Kong's own example stops at 10.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, global = true, value_parser = clap::value_parser!(u64).range(1..=300))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, global = true, help_heading = "Bridge", value_parser = clap::value_parser!(u64).range(1..=300))]
     timeout: u64,
 }
 

@@ -8,6 +8,7 @@ mod wrong;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dcr_tests::stand_in::dead_port;
@@ -27,16 +28,16 @@ const END: Duration = Duration::from_secs(120);
 const AT_ONCE: usize = 6;
 
 /// What a run said.
-struct Run {
-    code: Option<i32>,
-    printed: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) printed: String,
     json: Value,
     junit: String,
 }
 
 impl Run {
     /// Runs a command that writes a report.
-    async fn of(base_url: &str, key: &str, words: &[&str]) -> Self {
+    pub(crate) async fn of(base_url: &str, key: &str, words: &[&str]) -> Self {
         let folder = Folder::new();
         let (json, junit) = (folder.path().join("json"), folder.path().join("junit"));
         let key = folder.write("key", key);
@@ -142,6 +143,44 @@ async fn what_a_load_makes_is_deleted_also_when_it_is_interrupted() {
     assert_eq!(process.ended(END).await.code(), Some(1));
     assert!(process.output().contains("Interrupted"));
     bridge.nothing_left().await;
+}
+
+#[tokio::test]
+async fn checks_that_are_interrupted_leave_nothing_behind() {
+    let (created, mut waits) = tokio::sync::mpsc::unbounded_channel();
+    let clients = Arc::<Mutex<BTreeSet<String>>>::default();
+    let there = Arc::clone(&clients);
+    let bridge = Bridge::start(faults::after(move |asked, said| {
+        let mut there = there.lock().unwrap();
+        match asked.operation {
+            "create" if said.is_success() => {
+                there.insert(said.body["client_id"].to_string());
+            }
+            "delete" if said.is_success() => {
+                there.remove(&format!("{:?}", asked.client_id));
+            }
+            _ => {}
+        }
+        // The answer to this create comes when its check is waited for no more.
+        if asked.operation == "create" && asked.body["grant_types"] == json!([]) {
+            created.send(()).unwrap();
+            said.after = Duration::from_secs(1);
+        }
+    }))
+    .await;
+    let folder = Folder::new();
+    let key = folder.write("key", KEY);
+    let words = ["--base-url", &bridge.base_url, "contract", "--api-key-file"];
+    let mut arguments = words.map(OsStr::new).to_vec();
+    arguments.push(key.as_os_str());
+    let mut process = Process::start(KONNECT_SIM, &arguments);
+    waits.recv().await.unwrap();
+    process.terminate().await;
+    assert_eq!(process.ended(END).await.code(), Some(1));
+    let output = process.output();
+    assert!(output.contains("Interrupted: not everything"), "{output}");
+    assert!(!output.contains("eft behind"), "{output}");
+    assert_eq!(*clients.lock().unwrap(), BTreeSet::new());
 }
 
 #[tokio::test]

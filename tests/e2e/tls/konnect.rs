@@ -10,6 +10,7 @@ use dcr_tests::{Gateway, Http, Provider};
 use http::Version;
 
 use super::Files;
+use crate::konnect_sim::Run;
 use crate::start::GATEWAY;
 
 async fn gateway(files: &Files) -> Gateway {
@@ -44,6 +45,23 @@ async fn konnect_is_served_over_tls_by_both_versions_of_http_and_over_nothing_el
     plain.write(request.as_bytes()).await.unwrap();
     let answer = plain.answer().await;
     assert!(answer.is_err(), "answered in plain text: {answer:?}");
+}
+
+#[tokio::test]
+async fn konnect_sim_trusts_the_ca_that_it_is_given_and_no_other() {
+    let ca = Ca::new("public");
+    let files = Files::new(&ca.issue(&[Name::Loopback]), &[]);
+    let gateway = gateway(&files).await;
+    let url = format!("https://{}/one", gateway.address);
+    for (trusted, code) in [(&ca, 0), (&Ca::new("another"), 1)] {
+        files.trust(&[trusted]);
+        let file = files.path().join("ca.crt").display().to_string();
+        let words = ["contract", "--only", "reach", "--ca-file", &file];
+        let run = Run::of(&url, gateway.key("one"), &words).await;
+        assert_eq!(run.code, Some(code), "{}", run.printed);
+        let told = run.printed.contains("of no CA that is trusted here");
+        assert_eq!(told, code == 1, "{}", run.printed);
+    }
 }
 
 #[tokio::test]
