@@ -107,6 +107,13 @@ async fn this_bridge_passes_every_check_and_keeps_nothing() {
         let run = Run::of(dev.text("base_url"), dev.text("api_key"), &words).await;
         run.passed();
     }
+
+    let bridge = bridge().await;
+    let (konnect, tokens) = (bridge.konnect(), bridge.tokens());
+    let words = ["contract", "--token-url", tokens.url()];
+    let run = Run::of(konnect.base_url(), konnect.key().unwrap(), &words).await;
+    run.passed();
+    bridge.nothing_left().await;
 }
 
 #[tokio::test]
