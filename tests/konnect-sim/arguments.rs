@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 /// Which bridge, and how to reach it.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// The DCR base URL that Konnect is to be given, such as https://dcr.example/okta.
+    /// The DCR base URL that Konnect is to be given, such as `https://dcr.example/okta`.
     #[arg(long, value_name = "URL", global = true, help_heading = "Bridge")]
     base_url: Option<String>,
     /// A file that holds the API key that Konnect is to be given.

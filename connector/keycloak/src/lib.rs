@@ -30,6 +30,7 @@ use crate::api::{Api, Assigned};
 use crate::config::{Grant, MissingScopes};
 use crate::grants::{Absent, Change};
 use crate::list::Place;
+use crate::map::fitting::adjustments;
 use crate::map::scopes::Before;
 use crate::map::{scopes, secrets};
 
@@ -199,7 +200,7 @@ impl Idp for Keycloak {
                 secret_id: None,
                 issued_at: None,
                 secret_expires_at: expires_at,
-                adjustments: Vec::new(),
+                adjustments: adjustments(Some(&client.name), client.description.as_ref()),
             }),
             // It was made and cannot be delivered: an unknown outcome has it removed.
             Err(fault) => Err(fault.outcome(Outcome::Unknown)),
@@ -232,7 +233,10 @@ impl Idp for Keycloak {
     ) -> Result<Vec<Adjustment>, Fault> {
         let members = map::update(update)?;
         self.change(deadline, client.handle(), members).await?;
-        Ok(Vec::new())
+        Ok(adjustments(
+            update.name.as_ref(),
+            update.description.as_ref(),
+        ))
     }
 
     async fn rotate_secret(

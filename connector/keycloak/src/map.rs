@@ -1,5 +1,6 @@
 //! The model into what Keycloak has, and back; pure.
 
+pub(crate) mod fitting;
 pub(crate) mod scopes;
 pub(crate) mod secrets;
 
@@ -13,6 +14,7 @@ use dcr_connector::model::{
 use dcr_connector::{Found, Mark, Marked, Registrations};
 use serde_json::{Map, Value};
 
+use self::fitting::fitting;
 use crate::api;
 
 /// The client id that an operation creates: known again without a search.
@@ -68,8 +70,11 @@ pub(crate) fn new_client<'a>(
     }
     Ok(api::NewClient {
         client_id: client_id(mark.operation_id),
-        name: client.name.as_str(),
-        description: client.description.as_ref().map_or("", |text| text.as_str()),
+        name: fitting(client.name.as_str()),
+        description: client
+            .description
+            .as_ref()
+            .map_or("", |text| fitting(text.as_str())),
         enabled: true,
         protocol: "openid-connect",
         public_client: false,
@@ -124,11 +129,17 @@ pub(crate) fn update(update: &ClientUpdate) -> Result<Map<String, Value>, Fault>
     };
     set(
         "name",
-        update.name.as_ref().map(|name| name.as_str().into()),
+        update
+            .name
+            .as_ref()
+            .map(|name| fitting(name.as_str()).into()),
     );
     set(
         "description",
-        update.description.as_ref().map(|text| text.as_str().into()),
+        update
+            .description
+            .as_ref()
+            .map(|text| fitting(text.as_str()).into()),
     );
     set(
         "redirectUris",
