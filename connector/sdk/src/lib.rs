@@ -3,9 +3,12 @@
 //! A connector owns the clients of one identity provider (IdP). Its author implements [`Idp`]: how this one IdP is
 //! spoken to. [`Managed`] makes a [`Connector`] of it and does what no team may forget: ownership, locks, limits,
 //! detached operations and their undoing. [`run()`] is the process around it, so that a `main.rs` has three lines.
-//! [`http`] is the one HTTP client to IdPs.
+//! [`http`] is the one HTTP client to IdPs. The feature `store` adds an encrypted store for IdPs that cannot hold our
+//! mark.
 
 pub mod http;
+#[cfg(feature = "store")]
+pub mod store;
 
 mod examine;
 mod grants;

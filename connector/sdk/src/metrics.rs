@@ -83,6 +83,8 @@ impl Metrics {
             new.calls.clone(),
         );
         http::register(registry);
+        #[cfg(feature = "store")]
+        crate::store::register(registry);
         registry.register_collector(Box::new(new.examined.clone()));
         registry.register(
             "dcr_idp_check_timestamp_seconds",

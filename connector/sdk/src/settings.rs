@@ -22,20 +22,58 @@ pub struct Settings {
     pub installation: Installation,
     /// The configuration file, for messages.
     pub file: PathBuf,
-    tokens: Tokens,
+    kept: Kept,
     read: Mutex<BTreeSet<PathBuf>>,
 }
 
+/// What a process keeps of one [`Idp`](crate::Idp) for the next.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kept {
+    /// Its access tokens.
+    pub(crate) tokens: Tokens,
+    /// The store it has open.
+    #[cfg(feature = "store")]
+    pub(crate) store: crate::store::Opened,
+}
+
+impl Kept {
+    /// That of a process that serves.
+    pub(crate) fn serving() -> Self {
+        Self {
+            #[cfg(feature = "store")]
+            store: crate::store::Opened::serving(),
+            ..Self::default()
+        }
+    }
+}
+
 impl Settings {
-    /// Settings of an installation that is configured in `file`. What has the same `tokens` hands over its access
-    /// tokens.
-    pub(crate) fn new(installation: Installation, file: &Path, tokens: &Tokens) -> Self {
+    /// Settings of an installation that is configured in `file`. What has the same `kept` hands over what it keeps.
+    pub(crate) fn new(installation: Installation, file: &Path, kept: &Kept) -> Self {
         Self {
             installation,
             file: file.to_owned(),
-            tokens: tokens.clone(),
+            kept: kept.clone(),
             read: Mutex::default(),
         }
+    }
+
+    /// Settings of a process of its own, of whose files nobody is told: for tests alone.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_a_process(installation: Installation, file: &Path, serves: bool) -> Self {
+        let kept = if serves {
+            Kept::serving()
+        } else {
+            Kept::default()
+        };
+        Self::new(installation, file, &kept)
+    }
+
+    /// The store that the process has open.
+    #[cfg(feature = "store")]
+    pub(crate) fn opened(&self) -> &crate::store::Opened {
+        &self.kept.store
     }
 
     /// Where to collect the mistakes of the section `idp`; their paths begin with `idp.`.
@@ -55,7 +93,7 @@ impl Settings {
         self.remember(&file.value);
         let secret = SecretFile {
             path: file.value.clone(),
-            tokens: self.tokens.clone(),
+            tokens: self.kept.tokens.clone(),
         };
         match secret.read() {
             Ok(_) => Some(secret),

@@ -11,11 +11,10 @@ use dcr_runtime::tls::{MutualServerFiles, ServerIdentity};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::http::Tokens;
 use crate::idp::Idp;
 use crate::managed::Imported;
 use crate::model::{ClientId, Installation, Malformed, ProviderId};
-use crate::settings::Settings;
+use crate::settings::{Kept, Settings};
 
 /// All but the IdP's own section.
 #[derive(Debug, Deserialize)]
@@ -67,8 +66,8 @@ pub(super) struct Read<I> {
 }
 
 impl<I: Idp> Read<I> {
-    /// Reads a file. The IdP gets the access tokens that are in `tokens`.
-    pub(super) fn of(file: &Path, tokens: &Tokens, certificates: Certificates) -> Self {
+    /// Reads a file. The IdP gets what the one before it has left in `kept`.
+    pub(super) fn of(file: &Path, kept: &Kept, certificates: Certificates) -> Self {
         let frame = load::<Frame>(file);
         let section = load::<Section<I::Config>>(file);
         let mut files = BTreeSet::from([file.to_owned()]);
@@ -95,7 +94,7 @@ impl<I: Idp> Read<I> {
             let tracing = tracing.and_then(|section| section.judge(&mut problems));
             let section = section.map_err(|mistake| problems.append(mistake)).ok()?;
             // What is wrong with the section is told whatever is wrong before it.
-            let settings = Settings::new(installation.clone().or_else(nobody)?, file, tokens);
+            let settings = Settings::new(installation.clone().or_else(nobody)?, file, kept);
             let idp = I::open(section.idp, &settings);
             files.extend(settings.into_files());
             let idp = idp.map_err(|mistakes| problems.append(mistakes)).ok()?;

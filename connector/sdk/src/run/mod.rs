@@ -27,12 +27,12 @@ use tokio::net::TcpListener;
 use self::config::{Certificates, Config, Read};
 use self::reload::{Fixed, Home, Reload};
 use crate::examine;
-use crate::http::Tokens;
 use crate::idp::Idp;
 use crate::managed::{Managed, Protections};
 use crate::mark::Made;
 use crate::metrics::Metrics;
 use crate::model::{Caller, ClientId, Deadline, Finding, ProviderId, Severity};
+use crate::settings::Kept;
 use crate::{Connector, Served};
 
 /// How long the drain waits beyond `settle_after`: what is found then still has to be undone.
@@ -40,16 +40,16 @@ const UNDOING: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Parser)]
 #[command(disable_version_flag = true)]
-struct Arguments {
+struct Arguments<X: Subcommand> {
     /// How much to log: error, warn, info, debug or trace.
     #[arg(long, global = true, default_value = "info")]
     log: LevelFilter,
     #[command(subcommand)]
-    command: Command,
+    command: Command<X>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Command<X: Subcommand> {
     /// Serve the gateway.
     Serve {
         /// The configuration file.
@@ -82,12 +82,38 @@ enum Command {
         /// For how long.
         seconds: u64,
     },
+    #[command(flatten)]
+    Extra(X),
+}
+
+/// Subcommands that not every connector has.
+pub(crate) trait Extra<I>: Subcommand + Send {
+    /// Does what was asked for.
+    fn run(self) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// Those of a connector that has no others.
+#[derive(Debug, Subcommand)]
+enum None {}
+
+impl<I: Idp> Extra<I> for None {
+    async fn run(self) -> Result<(), String> {
+        match self {}
+    }
 }
 
 /// Runs a connector: the whole `main` of its binary. Owns the subcommands `serve`, `check`, `adopt` and `sleep`.
 #[must_use]
 pub fn run<I: Idp>() -> ExitCode {
     run_with::<I>(Protections::default(), std::env::args_os())
+}
+
+/// The same with subcommands beside the usual ones.
+#[cfg(feature = "store")]
+pub(crate) fn run_extended<I: Idp, X: Extra<I>>(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> ExitCode {
+    obey::<I, X>(Protections::default(), arguments)
 }
 
 /// The same with these arguments and a protection off: for tests alone.
@@ -97,7 +123,14 @@ pub fn run_with<I: Idp>(
     protections: Protections,
     arguments: impl IntoIterator<Item = OsString>,
 ) -> ExitCode {
-    let arguments = Arguments::parse_from(arguments);
+    obey::<I, None>(protections, arguments)
+}
+
+fn obey<I: Idp, X: Extra<I>>(
+    protections: Protections,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> ExitCode {
+    let arguments = Arguments::<X>::parse_from(arguments);
     telemetry::init(arguments.log);
     process::run(|shutdown| async move {
         match arguments.command {
@@ -120,6 +153,7 @@ pub fn run_with<I: Idp>(
                 process::sleep(Duration::from_secs(seconds), &shutdown).await;
                 Ok(())
             }
+            Command::Extra(extra) => extra.run().await,
         }
     })
 }
@@ -161,10 +195,10 @@ async fn serve<I: Idp>(
     protections: Protections,
     shutdown: &Shutdown,
 ) -> Result<(), String> {
-    let tokens = Tokens::default();
+    let kept = Kept::serving();
     let mut watch = Watch::new([file.to_owned()]).map_err(|e| no_signal(&e))?;
     let (mut config, files) = loop {
-        let Read { config, files } = Read::<I>::of(file, &tokens, Certificates::Read);
+        let Read { config, files } = Read::<I>::of(file, &kept, Certificates::Read);
         let config = config.map_err(|problems| mistakes(&problems))?;
         // What it names is looked at before it is read.
         if !watch.follow(files.iter().cloned()) {
@@ -195,7 +229,7 @@ async fn serve<I: Idp>(
     let mut reload = Reload {
         file: file.to_owned(),
         files,
-        tokens,
+        kept,
         home,
         fixed,
         connector: connector.clone(),
@@ -283,8 +317,14 @@ async fn adopt<I: Idp>(
     Ok(())
 }
 
+/// The IdP of a configuration file, for a command that does not serve.
+#[cfg(feature = "store")]
+pub(crate) fn opened<I: Idp>(file: &Path) -> Result<I, String> {
+    read::<I>(file).map(|config| config.idp)
+}
+
 fn read<I: Idp>(file: &Path) -> Result<Config<I>, String> {
-    Read::of(file, &Tokens::default(), Certificates::Read)
+    Read::of(file, &Kept::default(), Certificates::Read)
         .config
         .map_err(|problems| mistakes(&problems))
 }

@@ -9,16 +9,16 @@ use dcr_runtime::telemetry::Tracing;
 use dcr_runtime::tls::MutualServerFiles;
 
 use super::config::{Certificates, Config, Read};
-use crate::http::Tokens;
 use crate::idp::Idp;
 use crate::managed::Managed;
 use crate::model::Installation;
+use crate::settings::Kept;
 
 /// Reads the configuration again, and puts it into force if it is good.
 pub(super) struct Reload<I> {
     pub(super) file: PathBuf,
     pub(super) files: BTreeSet<PathBuf>,
-    pub(super) tokens: Tokens,
+    pub(super) kept: Kept,
     pub(super) home: Home,
     pub(super) fixed: Fixed,
     pub(super) connector: Managed<I>,
@@ -97,7 +97,7 @@ impl Fixed {
 impl<I: Idp> Reload<I> {
     /// Reads again, and returns the files to watch. Must be called within a tokio runtime; blocks.
     pub(super) fn again(&mut self) -> Vec<PathBuf> {
-        let Read { config, files } = Read::<I>::of(&self.file, &self.tokens, Certificates::Leave);
+        let Read { config, files } = Read::<I>::of(&self.file, &self.kept, Certificates::Leave);
         let config = config
             .map_err(|problems| problems.iter().map(ToString::to_string).collect())
             .and_then(|config| {

@@ -1,0 +1,268 @@
+//! One client, held for a call that may rotate its registration token.
+//!
+//! A hold is a lease in the client's row: who, and since when. It is durable, so neither a killed connector nor a
+//! killed database lets a second call loose on a client whose first may still be answered. It ends after [`LEASE`],
+//! which is longer than the longest call with all that follows it. Whoever takes over what was never ended finds
+//! [`Row::doubtful_since`] set: the IdP may have rotated the token in that instant.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::Row as _;
+use tokio::time::sleep;
+
+use super::row::{BURIED, LIVE};
+use super::{Change, Columns, Row, Store, refused, unsealed};
+use crate::fault::{Fault, FaultKind, Outcome};
+use crate::model::Deadline;
+use crate::store::seal::Content;
+
+/// A call of 9 s, its answer read for 30 s more, and 30 s to write it down.
+pub(super) const LEASE: Duration = Duration::from_secs(90);
+/// Between two looks at a client that somebody else holds.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A client that no other call works on, here or in another replica. Dropped without an end (a panic, a kill), it stays
+/// held until the lease ends.
+#[derive(Debug)]
+#[must_use = "what is held must be ended: `replace`, `bury`, `release` or `doubt`"]
+pub struct Held {
+    store: Store,
+    columns: Columns,
+    row: Row,
+    by: String,
+}
+
+/// What came of one try.
+enum Tried {
+    Held(Box<Columns>),
+    /// By somebody else; for so long at most.
+    Busy(Duration),
+    /// No such live client.
+    Absent,
+}
+
+impl Store {
+    /// Holds a client, and notes in its row that a call which may rotate its token is about to leave. Waits for others.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown or buried client; `Unavailable` when others held it until the deadline, and as
+    /// [`find`](Self::find): nothing was sent.
+    pub async fn hold(&self, deadline: Deadline, client_id: &str) -> Result<Held, Fault> {
+        static HOLDS: AtomicU64 = AtomicU64::new(0);
+        let number = HOLDS.fetch_add(1, Ordering::Relaxed);
+        // The process comes first, in 32 characters.
+        let by = format!("{}/{number}", self.database.process);
+        loop {
+            let tried = self
+                .database
+                .once(deadline, self.try_hold(client_id, &by))
+                .await?;
+            let wait = match tried {
+                Tried::Held(columns) => match columns.opened(&self.keyring) {
+                    Ok(row) => {
+                        return Ok(Held {
+                            store: self.clone(),
+                            columns: *columns,
+                            row,
+                            by,
+                        });
+                    }
+                    Err(why) => {
+                        self.let_go(deadline, client_id, &by, false).await;
+                        return Err(refused(&columns, &why));
+                    }
+                },
+                Tried::Absent => {
+                    self.believed(deadline).await?;
+                    return Err(Fault::no_such_client());
+                }
+                Tried::Busy(wait) => wait,
+            };
+            if deadline.remaining() <= PAUSE {
+                let after = Some(wait.min(Duration::from_secs(60)));
+                let message = format!(
+                    "client {client_id} is held by another call, of this or another replica, for at most {} s more",
+                    wait.as_secs()
+                );
+                return Err(Fault::new(FaultKind::Unavailable { after }, message)
+                    .saying("Another call on this client has not ended yet."));
+            }
+            sleep(dcr_runtime::jittered(PAUSE)).await;
+        }
+    }
+
+    async fn try_hold(&self, client_id: &str, by: &str) -> Result<Tried, super::database::Failed> {
+        let sql = "UPDATE dcr_clients SET \
+                   doubtful_since = CASE WHEN held_since <> 0 AND doubtful_since = 0 THEN held_since ELSE doubtful_since END, \
+                   held_since = {now}, held_by = $2 \
+                   WHERE client_id = $1 AND state = 'live' AND (held_since = 0 OR held_since < {now} - $3 \
+                   OR ($4 <> '' AND substr(held_by, 1, 32) <> $4)) \
+                   RETURNING client_id, operation_id, installation, provider_id, made, probe, created_at, state, version, \
+                   key_id, sealed, held_since, doubtful_since";
+        let alone = self.database.is_exclusive();
+        let dead_unless = if alone {
+            self.database.process.as_str()
+        } else {
+            ""
+        };
+        let held = sqlx::query(self.database.at_this_moment(sql))
+            .bind(client_id)
+            .bind(by)
+            .bind(milliseconds(LEASE))
+            .bind(dead_unless)
+            .fetch_all(self.database.pool().await?)
+            .await?;
+        if let Some(row) = held.first() {
+            return Ok(Tried::Held(Box::new(Columns::read(row)?)));
+        }
+        let sql = "SELECT held_since + $2 - {now} FROM dcr_clients WHERE client_id = $1 AND state = 'live'";
+        let busy = sqlx::query(self.database.at_this_moment(sql))
+            .bind(client_id)
+            .bind(milliseconds(LEASE))
+            .fetch_optional(self.database.pool().await?)
+            .await?;
+        let Some(busy) = busy else {
+            return Ok(Tried::Absent);
+        };
+        let left = u64::try_from(busy.try_get::<i64, _>(0)?).unwrap_or_default();
+        Ok(Tried::Busy(Duration::from_millis(left)))
+    }
+
+    /// Ends a hold without a change. One that cannot be ended ends by itself.
+    async fn let_go(&self, deadline: Deadline, client_id: &str, by: &str, in_doubt: bool) {
+        let sql = "UPDATE dcr_clients SET \
+                   doubtful_since = CASE WHEN $3 = 1 AND doubtful_since = 0 THEN held_since ELSE doubtful_since END, \
+                   held_since = 0, held_by = '' WHERE client_id = $1 AND held_by = $2";
+        let attempt = async {
+            let pool = self.database.pool().await?;
+            let query = sqlx::query(sql).bind(client_id).bind(by);
+            query.bind(i64::from(in_doubt)).execute(pool).await?;
+            Ok(())
+        };
+        if let Err(fault) = self.database.once(deadline, attempt).await {
+            tracing::warn!(%client_id, "the client stays held for at most {} s: {fault}", LEASE.as_secs());
+        }
+    }
+}
+
+impl Held {
+    /// The client as it is now: with the token to use.
+    #[must_use]
+    pub fn row(&self) -> &Row {
+        &self.row
+    }
+
+    /// Writes what the IdP's answer changed, and ends the hold. The answer proves the token good, so this is also the end
+    /// of a call that changed nothing. Tries until the deadline: give it [`TIME_TO_WRITE`](super::TIME_TO_WRITE).
+    ///
+    /// # Errors
+    /// `TimedOut` when the database was away for too long: a new token is lost with the process. `Internal` when the
+    /// hold was over before.
+    pub async fn replace(mut self, deadline: Deadline, change: Change) -> Result<(), Fault> {
+        let content = self.row.after(change);
+        self.write(deadline, LIVE, &content, false).await
+    }
+
+    /// The same, and holds on: for what takes several calls.
+    ///
+    /// # Errors
+    /// As [`replace`](Self::replace).
+    pub async fn replace_and_hold(
+        &mut self,
+        deadline: Deadline,
+        change: Change,
+    ) -> Result<(), Fault> {
+        let content = self.row.after(change);
+        self.write(deadline, LIVE, &content, true).await
+    }
+
+    /// Writes that the client is gone, wipes what it was managed with, and ends the hold.
+    ///
+    /// # Errors
+    /// As [`replace`](Self::replace); the next delete then finds the client gone at the IdP.
+    pub async fn bury(mut self, deadline: Deadline) -> Result<(), Fault> {
+        self.write(deadline, BURIED, &Content::default(), false)
+            .await
+    }
+
+    /// Ends the hold: no call has left, or the IdP refused it without doing anything.
+    pub async fn release(self, deadline: Deadline) {
+        let client_id = &self.columns.client_id;
+        self.store
+            .let_go(deadline, client_id, &self.by, false)
+            .await;
+    }
+
+    /// Ends the hold of a call of which nobody knows what it did. The row is kept with a note that its token may have
+    /// been rotated; the next [`replace`](Self::replace) takes it away.
+    pub async fn doubt(self, deadline: Deadline) {
+        let client_id = &self.columns.client_id;
+        self.store.let_go(deadline, client_id, &self.by, true).await;
+    }
+
+    /// Ends the hold as a fault wants it: [`release`](Self::release) when nothing was done, else
+    /// [`doubt`](Self::doubt).
+    pub async fn failed(self, deadline: Deadline, fault: &Fault) {
+        match fault.done() {
+            Outcome::NotApplied => self.release(deadline).await,
+            Outcome::Applied | Outcome::Unknown => self.doubt(deadline).await,
+        }
+    }
+
+    async fn write(
+        &mut self,
+        deadline: Deadline,
+        state: &str,
+        content: &Content,
+        hold_on: bool,
+    ) -> Result<(), Fault> {
+        let (store, columns) = (&self.store, &self.columns);
+        let next = columns
+            .sealed_anew(&store.keyring, state, content)
+            .ok_or_else(unsealed)?;
+        let sql = "UPDATE dcr_clients SET state = $1, version = $2, key_id = $3, sealed = $4, doubtful_since = 0, \
+                   held_since = CASE WHEN $5 = 1 THEN {now} ELSE 0 END, held_by = CASE WHEN $5 = 1 THEN held_by ELSE '' END \
+                   WHERE client_id = $6 AND version = $7 AND held_by = $8";
+        let attempt = || async {
+            let mut change = store.database.begin().await?;
+            let written = sqlx::query(store.database.at_this_moment(sql))
+                .bind(&next.state)
+                .bind(next.version)
+                .bind(&next.key_id)
+                .bind(next.sealed.clone())
+                .bind(i64::from(hold_on))
+                .bind(&next.client_id)
+                .bind(columns.version)
+                .bind(&self.by)
+                .execute(&mut *change)
+                .await?;
+            if written.rows_affected() == 1 {
+                store.database.commit(change).await?;
+                return Ok(true);
+            }
+            change.rollback().await?;
+            // Ours, when an earlier attempt was committed and its answer lost.
+            let there = store.stored(&next.client_id).await?;
+            Ok(there.is_some_and(|there| there.sealed == next.sealed))
+        };
+        let what = format!("write the row of client {}", next.client_id);
+        if !store.database.until_done(deadline, &what, attempt).await? {
+            return Err(Fault::internal(format!(
+                "client {} was held for longer than {} s and others have changed its row since; its registration token \
+                 may be lost",
+                next.client_id,
+                LEASE.as_secs()
+            )));
+        }
+        self.row = next
+            .opened(&store.keyring)
+            .map_err(|why| refused(&next, &why))?;
+        self.columns = next;
+        Ok(())
+    }
+}
+
+pub(super) fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,332 @@
+//! An encrypted store for IdPs that cannot hold our mark (RFC 7591 alone, RFC 7592 with its registration tokens).
+//!
+//! A row is a client: its mark, its registrations, and what it is managed with. What is secret or identifying is
+//! sealed with AES-256-GCM-SIV; what is searched stays readable and is bound to the sealed part. SQLite is for one
+//! replica, PostgreSQL for several. `STORE.md` beside this crate is the operator's manual.
+//!
+//! # How an [`Idp`](crate::Idp) uses it
+//!
+//! - **open**: [`StoreConfig`] is a member of the section `idp`; [`Store::open`] shares what is open already.
+//! - **create**: [`Store::intend`] before the registration call leaves; then [`Store::insert`] with a fresh deadline
+//!   ([`TIME_TO_WRITE`]), before the answer is returned. It tries until then. If it fails, undo at the IdP with the
+//!   token that is still in memory. If the IdP refused and made nothing: [`Store::drop_intent`].
+//! - **find**: [`Store::find`]: [`Lookup::Row`] is `Found`, the other two are `None`.
+//! - **update, rotate, register**: [`Store::hold`] first. It notes in the row that a call is on its way and keeps every
+//!   other replica from making one for this client: a compare-and-swap alone would lose the race at the IdP, which has
+//!   rotated the token by then. Take token and URI from [`Held::row`], not from what `find` gave. Every successful call
+//!   ends with [`Held::replace`], also when nothing has changed; one that has not left or was refused with
+//!   [`Held::release`]. A fault of which nobody knows what was done: [`Held::doubt`].
+//! - **delete**: the same with [`Held::bury`]; the tombstone makes the second delete ABSENT.
+//! - **check**: add the findings of [`Store::check`], which also counts for the metrics.
+//!
+//! # What is lost when
+//!
+//! Nothing that was answered: a change is on the disk before the call that made it returns. A process killed between
+//! the IdP's answer to a registration and [`Store::insert`] leaves an intent without a row, and one killed between the
+//! IdP's answer and [`Held::replace`] a row that is held by nobody: both are counted, and `store list` shows them with
+//! what to do. What a backup of the whole database brings back is noticed by the witness (`witness`); an old copy of one
+//! row, put back by somebody who may write the database, is not.
+
+mod command;
+mod config;
+mod database;
+mod held;
+mod keyring;
+mod metrics;
+mod row;
+mod seal;
+mod transfer;
+mod upkeep;
+mod witness;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sqlx::any::AnyRow;
+
+pub use self::command::{Stored, run};
+pub(crate) use self::config::Opened;
+pub use self::config::{KeyringConfig, StoreConfig};
+use self::database::{Database, Failed};
+pub use self::held::Held;
+use self::keyring::Keyring;
+pub use self::metrics::Counts;
+pub(crate) use self::metrics::register;
+pub use self::row::Row;
+use self::row::{LIVE, Stored as Columns};
+use self::seal::Closed;
+pub use self::transfer::{Exported, Imported};
+pub use self::upkeep::{Entry, Intent, Reencrypted, State};
+use self::witness::Standing;
+use crate::fault::{Fault, FaultKind, Outcome, Reason};
+use crate::grants::Registrations;
+use crate::mark::Mark;
+use crate::model::{ClientId, Deadline, Installation, ManagedClients, OperationId, Page};
+
+/// How long to try to write down what the IdP has answered: as long as an answer itself is waited for.
+pub const TIME_TO_WRITE: Duration = Duration::from_secs(30);
+
+/// The store. Clones are the same one.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Database>,
+    keyring: Arc<Keyring>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("place", &self.database.place)
+            .field("keyring", &self.keyring)
+            .finish()
+    }
+}
+
+/// What a registration gave.
+#[derive(Debug)]
+pub struct NewRow {
+    /// The client's id, which need not be one that can be delivered.
+    pub client_id: String,
+    /// `registration_access_token`.
+    pub registration_token: Option<SecretString>,
+    /// `registration_client_uri`.
+    pub client_uri: Option<String>,
+    /// What the connector keeps of the client's metadata: text of its own choice, usually JSON, and no secret.
+    pub metadata: String,
+}
+
+/// What changes; `None` stays as it is.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// A new `registration_access_token`.
+    pub registration_token: Option<SecretString>,
+    /// A new `registration_client_uri`.
+    pub client_uri: Option<String>,
+    /// New metadata.
+    pub metadata: Option<String>,
+    /// All registrations.
+    pub registrations: Option<Registrations>,
+}
+
+/// What the store knows of a client id.
+#[derive(Debug)]
+pub enum Lookup {
+    /// A live client.
+    Row(Box<Row>),
+    /// A client that was deleted.
+    Tombstone,
+    /// Nothing, and the store is one to be believed.
+    Unknown,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT client_id, operation_id, installation, provider_id, made, probe, created_at, state, version, ",
+            "key_id, sealed, held_since, doubtful_since FROM dcr_clients ",
+            $rest
+        )
+    };
+}
+use select;
+
+impl Store {
+    /// Notes that a client is about to be registered. Before the call leaves.
+    ///
+    /// # Errors
+    /// `Unavailable`, also when the store was restored and nobody has looked at it: nothing was sent.
+    pub async fn intend(&self, deadline: Deadline, mark: &Mark) -> Result<(), Fault> {
+        self.believed(deadline).await?;
+        let sql = "INSERT INTO dcr_intents (operation_id, installation, provider_id, probe, started_at) \
+                   VALUES ($1, $2, $3, $4, {now}) ON CONFLICT (operation_id) DO NOTHING";
+        let attempt = async {
+            let mut change = self.database.begin().await?;
+            sqlx::query(self.database.at_this_moment(sql))
+                .bind(mark.operation_id.to_string())
+                .bind(mark.caller.installation.to_string())
+                .bind(mark.caller.provider_id.to_string())
+                .bind(i64::from(mark.probe))
+                .execute(&mut *change)
+                .await?;
+            self.database.commit(change).await
+        };
+        self.database.once(deadline, attempt).await
+    }
+
+    /// Takes an intent back: nothing was made. That it could not be taken back is told to the log alone.
+    pub async fn drop_intent(&self, deadline: Deadline, operation: OperationId) {
+        let attempt = async {
+            let mut change = self.database.begin().await?;
+            sqlx::query("DELETE FROM dcr_intents WHERE operation_id = $1")
+                .bind(operation.to_string())
+                .execute(&mut *change)
+                .await?;
+            self.database.commit(change).await
+        };
+        if let Err(fault) = self.database.once(deadline, attempt).await {
+            tracing::warn!(%operation, "an intent stays although nothing was made: {fault}");
+        }
+    }
+
+    /// Writes the row of a client that was made, and takes its intent away. Tries until the deadline, for what it
+    /// writes may be the only copy: give it [`TIME_TO_WRITE`].
+    ///
+    /// # Errors
+    /// `Conflict` when there is a row of that client id already, live or buried; `TimedOut` when the database was away
+    /// for too long. Then undo at the IdP what was made.
+    pub async fn insert(&self, deadline: Deadline, mark: &Mark, new: &NewRow) -> Result<(), Fault> {
+        let row = Columns::new(&self.keyring, mark, new).ok_or_else(unsealed)?;
+        let attempt = || async {
+            let mut change = self.database.begin().await?;
+            sqlx::query("DELETE FROM dcr_intents WHERE operation_id = $1")
+                .bind(&row.operation_id)
+                .execute(&mut *change)
+                .await?;
+            let inserted = upkeep::insert(&row, &mut change).await?;
+            if inserted {
+                self.database.commit(change).await?;
+                return Ok(true);
+            }
+            change.rollback().await?;
+            // Ours, when an earlier attempt was committed and its answer lost.
+            let there = self.stored(&row.client_id).await?;
+            Ok(there.is_some_and(|there| there.sealed == row.sealed))
+        };
+        let what = format!("write the row of client {}", new.client_id);
+        if self.database.until_done(deadline, &what, attempt).await? {
+            return Ok(());
+        }
+        let message = format!(
+            "the store has a row of client {} already: the identity provider gave out an id twice, or the client was \
+             deleted through the bridge before",
+            new.client_id
+        );
+        Err(Fault::new(FaultKind::Conflict, message).reason(Reason::ClientExists))
+    }
+
+    /// Finds a client.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database does not answer, and for an unknown client when the store was restored and
+    /// nobody has looked at it; `Internal` when the row was changed outside the connector or its key is missing.
+    pub async fn find(&self, deadline: Deadline, client_id: &ClientId) -> Result<Lookup, Fault> {
+        let stored = self
+            .database
+            .once(deadline, self.stored(client_id.as_str()))
+            .await?;
+        self.lookup(deadline, stored).await
+    }
+
+    /// Finds the client that an operation made.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub async fn find_by_operation(
+        &self,
+        deadline: Deadline,
+        operation: OperationId,
+    ) -> Result<Lookup, Fault> {
+        let sql = select!("WHERE operation_id = $1");
+        let find = sqlx::query(sql).bind(operation.to_string());
+        let attempt = async {
+            let found = find.fetch_optional(self.database.pool().await?).await?;
+            Ok(found.as_ref().map(Columns::read).transpose()?)
+        };
+        let stored = self.database.once(deadline, attempt).await?;
+        self.lookup(deadline, stored).await
+    }
+
+    /// Lists the live clients of an installation.
+    ///
+    /// # Errors
+    /// `Unavailable`, also when the store was restored and nobody has looked at it: the list would not be complete.
+    pub async fn list(
+        &self,
+        deadline: Deadline,
+        installation: &Installation,
+        page: &Page,
+    ) -> Result<ManagedClients, Fault> {
+        self.believed(deadline).await?;
+        let sql = select!(
+            "WHERE installation = $1 AND state = 'live' AND client_id > $2 ORDER BY client_id LIMIT $3"
+        );
+        let find = sqlx::query(sql)
+            .bind(installation.to_string())
+            .bind(page.token.clone().unwrap_or_default())
+            .bind(i64::from(page.size));
+        let attempt = async {
+            let found = find.fetch_all(self.database.pool().await?).await?;
+            read_all(&found)
+        };
+        let rows = self.database.once(deadline, attempt).await?;
+        let is_full = rows.len() == usize::from(page.size);
+        Ok(ManagedClients {
+            next: rows
+                .last()
+                .filter(|_| is_full)
+                .map(|row| row.client_id.clone()),
+            clients: rows.iter().filter_map(Columns::listed).collect(),
+            complete: !is_full,
+        })
+    }
+
+    async fn lookup(&self, deadline: Deadline, stored: Option<Columns>) -> Result<Lookup, Fault> {
+        let Some(stored) = stored else {
+            self.believed(deadline).await?;
+            return Ok(Lookup::Unknown);
+        };
+        let row = stored
+            .opened(&self.keyring)
+            .map_err(|why| refused(&stored, &why))?;
+        Ok(match stored.state.as_str() {
+            LIVE => Lookup::Row(Box::new(row)),
+            _ => Lookup::Tombstone,
+        })
+    }
+
+    async fn stored(&self, client_id: &str) -> Result<Option<Columns>, Failed> {
+        let find = sqlx::query(select!("WHERE client_id = $1")).bind(client_id);
+        let found = find.fetch_optional(self.database.pool().await?).await?;
+        Ok(found.as_ref().map(Columns::read).transpose()?)
+    }
+
+    /// That the store knows all that it ever knew.
+    async fn believed(&self, deadline: Deadline) -> Result<(), Fault> {
+        let standing = self.database.once(deadline, self.database.standing());
+        match standing.await? {
+            Standing::Trusted => Ok(()),
+            Standing::Restored => {
+                let after = Some(Duration::from_secs(60));
+                let message = format!(
+                    "the store ({}) is older than its witness: it was restored or replaced, and what it does not know \
+                     may live at the identity provider. Read \"After a restore\" in STORE.md, then run `store repair \
+                     --accept-restore`",
+                    self.database.place
+                );
+                Err(Fault::new(FaultKind::Unavailable { after }, message)
+                    .saying("The connector's database was restored; its operator must look at it."))
+            }
+        }
+    }
+}
+
+fn read_all(rows: &[AnyRow]) -> Result<Vec<Columns>, Failed> {
+    Ok(rows.iter().map(Columns::read).collect::<Result<_, _>>()?)
+}
+
+fn unsealed() -> Fault {
+    Fault::internal("a row of the store cannot be sealed: the system has no randomness to give")
+}
+
+/// A row that does not open is refused; the others are served.
+fn refused(stored: &Columns, why: &Closed) -> Fault {
+    metrics::refused();
+    Fault::internal(format!(
+        "the store's row of client {} {why}",
+        stored.client_id
+    ))
+    .outcome(Outcome::NotApplied)
+    .saying("The connector's record of this client cannot be read; its operator must look at it.")
+}
