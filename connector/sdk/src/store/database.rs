@@ -8,8 +8,8 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{
-    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Row as _, SqlSafeStr,
-    Transaction,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _,
+    SqlSafeStr, Transaction,
 };
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout_at};
@@ -22,6 +22,8 @@ use crate::model::{Deadline, OperationId};
 
 /// For one attempt; a database that does not answer for so long is asked anew.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// For a connection; as long as one to the IdP may take.
+const CONNECT: Duration = Duration::from_secs(2);
 /// Between two attempts to write what must not be lost.
 const PAUSE: Duration = Duration::from_millis(200);
 /// What a caller of an unavailable database is told to wait.
@@ -52,7 +54,10 @@ impl fmt::Display for Place {
 pub(super) enum Failed {
     /// What the driver says.
     #[error("{0}")]
-    Sql(#[from] sqlx::Error),
+    Sql(sqlx::Error),
+    /// The driver waits out a refused connection, and then tells no more than that.
+    #[error("no connection within {} s: is it running, reachable, and does it admit this connector?", CONNECT.as_secs())]
+    Unconnected,
     /// The schema was made by a newer connector.
     #[error(
         "the store's schema is newer than this connector: run the version that made it, or a later one"
@@ -64,6 +69,15 @@ pub(super) enum Failed {
     /// It did not answer in time.
     #[error("it does not answer")]
     Silent,
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut => Self::Unconnected,
+            other => Self::Sql(other),
+        }
+    }
 }
 
 /// A pool, and what is known of the database behind it.
@@ -99,7 +113,7 @@ impl Database {
         let options = AnyPoolOptions::new()
             // SQLite has one writer; a second connection would only wait for the first.
             .max_connections(if sqlite { 1 } else { MOST_CONNECTIONS })
-            .acquire_timeout(ATTEMPT)
+            .acquire_timeout(CONNECT)
             .idle_timeout(None)
             .max_lifetime(None)
             .after_connect(move |connection, _| {
@@ -304,12 +318,21 @@ impl Database {
             first.into_sql_str(),
             false,
         );
-        let migrated = Migrator::with_migrations(vec![first])
-            .run_direct(None, &mut connection, false)
-            .await;
+        let migrator = Migrator::with_migrations(vec![first]);
+        let migrated = match self.place {
+            Place::Sqlite(_) => {
+                // The driver has no lock of its own for SQLite.
+                let mut alone = connection.begin_with("BEGIN IMMEDIATE").await?;
+                match migrator.run_direct(None, &mut *alone, false).await {
+                    Ok(()) => alone.commit().await.map_err(MigrateError::Execute),
+                    failed => failed,
+                }
+            }
+            Place::Postgres(_) => migrator.run_direct(None, &mut connection, false).await,
+        };
         migrated.map_err(|error| match error {
             MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => Failed::Newer,
-            MigrateError::Execute(error) => Failed::Sql(error),
+            MigrateError::Execute(error) => error.into(),
             other => Failed::Migration(other),
         })
     }

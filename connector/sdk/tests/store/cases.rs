@@ -1,0 +1,99 @@
+//! The cases: what each is called is what the store promises.
+
+mod backup;
+mod crashes;
+mod holds;
+mod keys;
+mod outage;
+mod processes;
+mod rows;
+mod secrecy;
+mod tampering;
+
+use std::pin::Pin;
+
+use crate::world::{Place, World};
+
+/// One case.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(World) -> Pin<Box<dyn Future<Output = ()>>>,
+    on: On,
+}
+
+#[derive(Clone, Copy)]
+enum On {
+    Both,
+    Sqlite,
+    Postgres,
+}
+
+impl Case {
+    pub(crate) fn is_for(&self, place: &Place) -> bool {
+        match (self.on, place) {
+            (On::Both, _) | (On::Sqlite, Place::Sqlite) | (On::Postgres, Place::Postgres(_)) => {
+                true
+            }
+            (On::Sqlite | On::Postgres, _) => false,
+        }
+    }
+}
+
+macro_rules! cases {
+    ($($on:ident $module:ident { $($name:ident),* $(,)? })*) => {
+        pub(crate) fn all() -> Vec<Case> {
+            vec![$($(Case {
+                name: stringify!($name),
+                run: |world| Box::pin($module::$name(world)),
+                on: On::$on,
+            },)*)*]
+        }
+    };
+}
+
+cases! {
+    Both rows {
+        a_row_is_found_as_it_was_inserted,
+        an_intent_stays_until_its_end_is_known,
+        a_second_row_of_a_client_is_refused,
+        what_was_buried_is_a_tombstone,
+        a_list_has_every_live_client_of_the_installation_once,
+    }
+    Both holds {
+        a_change_is_there_and_ends_the_hold,
+        a_held_client_is_not_held_twice,
+        changes_from_two_replicas_at_once_lose_none,
+        a_call_whose_process_died_leaves_a_doubt_that_a_success_clears,
+        what_a_fault_leaves_open_is_noted,
+    }
+    Sqlite holds { a_dead_process_holds_nothing_of_a_sqlite_file }
+    Postgres holds { a_dead_replica_holds_a_client_until_its_lease_ends }
+    Both tampering {
+        a_row_that_was_changed_is_refused_and_the_others_are_served,
+        an_old_sealed_part_does_not_open_in_a_newer_row,
+    }
+    Both keys {
+        rows_move_to_a_new_key_while_others_write,
+        a_key_that_is_missing_or_another_is_named,
+    }
+    Both backup {
+        a_restored_store_is_noticed_and_what_it_does_not_know_is_no_longer_absent,
+        a_restore_under_a_running_process_is_noticed,
+        a_lost_database_is_noticed,
+        a_backup_is_sealed_and_can_be_restored,
+    }
+    Sqlite backup { an_old_copy_of_the_file_is_noticed }
+    Both processes {
+        processes_that_start_together_make_one_schema,
+        a_schema_of_a_newer_connector_is_refused,
+        a_configuration_that_is_read_again_shares_the_database,
+    }
+    Sqlite processes { a_second_process_may_not_serve_from_a_sqlite_file }
+    Both crashes { what_was_acknowledged_before_a_kill_is_there }
+    Both secrecy { no_token_and_no_name_is_in_the_database }
+    Postgres outage {
+        what_cannot_be_asked_was_not_applied,
+        a_row_that_cannot_be_written_is_written_when_the_database_is_back,
+        what_was_acknowledged_before_the_server_was_killed_is_there,
+    }
+}

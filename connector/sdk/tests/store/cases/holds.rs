@@ -1,0 +1,179 @@
+//! One client at a time.
+
+use std::time::Duration;
+
+use dcr_connector::Registrations;
+use dcr_connector::fault::{Fault, FaultKind, Outcome};
+use dcr_connector::model::{Deadline, Entity, EntityKind, OpaqueId, Registration};
+use dcr_connector::store::{Change, State, Store};
+
+use crate::world::{World, id, insert, row, soon, token, token_of};
+
+fn registrations() -> Registrations {
+    let entity = Entity {
+        id: OpaqueId::parse("ferry").unwrap(),
+        kind: EntityKind::Api,
+    };
+    [Registration {
+        entity,
+        audience: None,
+    }]
+    .into_iter()
+    .collect()
+}
+
+pub(crate) async fn a_change_is_there_and_ends_the_hold(world: World) {
+    let store = world.open();
+    let mark = insert(&store, "a").await;
+    let mut held = store.hold(soon(), "a").await.unwrap();
+    assert_eq!(token_of(held.row()), "planted-registration-token-a");
+    let first = Change {
+        registration_token: Some(token("second")),
+        ..Change::default()
+    };
+    held.replace_and_hold(soon(), first).await.unwrap();
+    assert_eq!(token_of(held.row()), "planted-registration-token-second");
+    let second = Change {
+        client_uri: Some("https://idp.example/moved".to_owned()),
+        metadata: Some("changed".to_owned()),
+        registrations: Some(registrations()),
+        ..Change::default()
+    };
+    held.replace(soon(), second).await.unwrap();
+    let row = row(store.find(soon(), &id("a")).await.unwrap());
+    assert_eq!((row.metadata.as_str(), &row.mark), ("changed", &mark));
+    assert_eq!(token_of(&row), "planted-registration-token-second");
+    assert_eq!(row.client_uri.as_deref(), Some("https://idp.example/moved"));
+    assert_eq!(row.registrations, registrations());
+    // Over.
+    store.hold(soon(), "a").await.unwrap().release(soon()).await;
+    let fault = store.hold(soon(), "b").await.unwrap_err();
+    assert_eq!(fault.kind(), &FaultKind::NotFound);
+}
+
+pub(crate) async fn a_held_client_is_not_held_twice(world: World) {
+    let [store, other] = world.replicas();
+    insert(&store, "a").await;
+    insert(&store, "b").await;
+    let held = store.hold(soon(), "a").await.unwrap();
+    let short = Deadline::after(Duration::from_millis(600));
+    let fault = other.hold(short, "a").await.unwrap_err();
+    let waits = matches!(fault.kind(), FaultKind::Unavailable { after: Some(_) });
+    assert!(waits && fault.done() == Outcome::NotApplied, "{fault:?}");
+    assert!(fault.message().contains("client a "), "{fault}");
+    // Others are free, and a held one is found.
+    other.hold(soon(), "b").await.unwrap().release(soon()).await;
+    assert!(
+        row(other.find(soon(), &id("a")).await.unwrap())
+            .doubtful_since
+            .is_none()
+    );
+    let entries = other.entries(soon(), "").await.unwrap();
+    assert!(matches!(entries[0].state, State::Held(_)), "{entries:?}");
+    let fault = other.bury(soon(), "a").await.unwrap_err();
+    assert_eq!(fault.kind(), &FaultKind::Conflict);
+    let (taken, ()) = tokio::join!(other.hold(soon(), "a"), held.release(soon()));
+    let taken = taken.unwrap();
+    assert!(taken.row().doubtful_since.is_none());
+    taken.release(soon()).await;
+}
+
+async fn count_up(store: Store, times: usize) {
+    for _ in 0..times {
+        let long = Deadline::after(Duration::from_secs(60));
+        let held = store.hold(long, "a").await.unwrap();
+        let count: u32 = held.row().metadata.parse().unwrap();
+        let change = Change {
+            metadata: Some((count + 1).to_string()),
+            ..Change::default()
+        };
+        held.replace(long, change).await.unwrap();
+    }
+}
+
+pub(crate) async fn changes_from_two_replicas_at_once_lose_none(world: World) {
+    let [store, other] = world.replicas();
+    insert(&store, "a").await;
+    let held = store.hold(soon(), "a").await.unwrap();
+    let change = Change {
+        metadata: Some("0".to_owned()),
+        ..Change::default()
+    };
+    held.replace(soon(), change).await.unwrap();
+    let all = [&store, &other, &store, &other].map(|store| count_up(store.clone(), 4));
+    let [a, b, c, d] = all;
+    tokio::join!(a, b, c, d);
+    let row = row(store.find(soon(), &id("a")).await.unwrap());
+    assert_eq!(row.metadata, "16");
+}
+
+pub(crate) async fn a_call_whose_process_died_leaves_a_doubt_that_a_success_clears(world: World) {
+    let store = world.open();
+    insert(&store, "a").await;
+    drop(store.hold(soon(), "a").await.unwrap());
+    assert_eq!(store.counts(soon()).await.unwrap().doubtful, 0);
+    let past = "UPDATE dcr_clients SET held_since = held_since - 90001";
+    assert_eq!(world.tamper(past).await, 1);
+    assert_eq!(store.counts(soon()).await.unwrap().doubtful, 1);
+    let entries = store.entries(soon(), "").await.unwrap();
+    assert!(
+        matches!(entries[0].state, State::Doubtful(_)),
+        "{entries:?}"
+    );
+
+    let held = store.hold(soon(), "a").await.unwrap();
+    assert!(held.row().doubtful_since.is_some());
+    held.release(soon()).await;
+    assert_eq!(store.counts(soon()).await.unwrap().doubtful, 1);
+    let found = row(store.find(soon(), &id("a")).await.unwrap());
+    assert!(found.doubtful_since.is_some());
+
+    let held = store.hold(soon(), "a").await.unwrap();
+    held.replace(soon(), Change::default()).await.unwrap();
+    assert_eq!(store.counts(soon()).await.unwrap().doubtful, 0);
+    let found = row(store.find(soon(), &id("a")).await.unwrap());
+    assert!(found.doubtful_since.is_none());
+    assert_eq!(token_of(&found), "planted-registration-token-a");
+}
+
+pub(crate) async fn what_a_fault_leaves_open_is_noted(world: World) {
+    let store = world.open();
+    insert(&store, "a").await;
+    let refused = Fault::new(FaultKind::Refused, "x");
+    let held = store.hold(soon(), "a").await.unwrap();
+    held.failed(soon(), &refused).await;
+    assert_eq!(store.counts(soon()).await.unwrap().doubtful, 0);
+    let held = store.hold(soon(), "a").await.unwrap();
+    held.failed(soon(), &Fault::new(FaultKind::TimedOut, "x"))
+        .await;
+    assert_eq!(store.counts(soon()).await.unwrap().doubtful, 1);
+    let held = store.hold(soon(), "a").await.unwrap();
+    assert!(held.row().doubtful_since.is_some());
+    held.bury(soon()).await.unwrap();
+    assert_eq!(store.counts(soon()).await.unwrap().doubtful, 0);
+}
+
+pub(crate) async fn a_dead_process_holds_nothing_of_a_sqlite_file(world: World) {
+    let store = world.open();
+    insert(&store, "a").await;
+    drop(store.hold(soon(), "a").await.unwrap());
+    let next = world.open();
+    let short = Deadline::after(Duration::from_secs(2));
+    let held = next.hold(short, "a").await.unwrap();
+    assert!(held.row().doubtful_since.is_some());
+    held.release(soon()).await;
+}
+
+pub(crate) async fn a_dead_replica_holds_a_client_until_its_lease_ends(world: World) {
+    let [store, other] = world.replicas();
+    insert(&store, "a").await;
+    drop(store.hold(soon(), "a").await.unwrap());
+    drop(store);
+    let past = "UPDATE dcr_clients SET held_since = held_since - 88000";
+    assert_eq!(world.tamper(past).await, 1);
+    let short = Deadline::after(Duration::from_millis(300));
+    other.hold(short, "a").await.unwrap_err();
+    let held = other.hold(soon(), "a").await.unwrap();
+    assert!(held.row().doubtful_since.is_some());
+    held.release(soon()).await;
+}

@@ -1,0 +1,76 @@
+//! Processes that start, and one that reads its configuration again.
+
+use std::path::Path;
+
+use dcr_connector::Settings;
+use dcr_connector::store::Store;
+
+use crate::world::{World, id, insert, installation, row, soon};
+
+pub(crate) async fn processes_that_start_together_make_one_schema(world: World) {
+    let [a, b, c, d] = [world.open(), world.open(), world.open(), world.open()];
+    let (a, b, c, d) = tokio::join!(
+        a.counts(soon()),
+        b.counts(soon()),
+        c.counts(soon()),
+        d.counts(soon())
+    );
+    for counts in [a, b, c, d] {
+        assert_eq!(counts.unwrap().rows, 0);
+    }
+}
+
+pub(crate) async fn a_schema_of_a_newer_connector_is_refused(world: World) {
+    insert(&world.open(), "a").await;
+    let newer = if world.is_postgres() {
+        "INSERT INTO _sqlx_migrations VALUES (999, 'newer', now(), true, '\\x00', 0)"
+    } else {
+        "INSERT INTO _sqlx_migrations VALUES (999, 'newer', 0, true, x'00', 0)"
+    };
+    world.tamper(newer).await;
+    let store = world.open();
+    let fault = store.find(soon(), &id("a")).await.unwrap_err();
+    assert!(
+        fault.message().contains("newer than this connector"),
+        "{fault}"
+    );
+    let findings = store.check(soon()).await;
+    assert_eq!(findings[0].code, "STORE_UNAVAILABLE");
+}
+
+pub(crate) async fn a_configuration_that_is_read_again_shares_the_database(world: World) {
+    let settings = Settings::of_a_process(installation(), Path::new("c.yaml"), true);
+    let mut problems = settings.problems();
+    let config = world.config("one", &["one"]);
+    let before = Store::open(&config, "idp.store", &settings, &mut problems).unwrap();
+    insert(&before, "a").await;
+    let config = world.config("two", &["one", "two"]);
+    let after = Store::open(&config, "idp.store", &settings, &mut problems).unwrap();
+    assert!(problems.is_empty(), "{problems}");
+    assert_eq!(after.reencrypt(soon).await.unwrap().moved, 1);
+    row(after.find(soon(), &id("a")).await.unwrap());
+    // What is still to be undone would be looked for elsewhere.
+    world.empty_database("elsewhere").await;
+    let config = world.config("two", &["one", "two"]);
+    assert!(Store::open(&config, "idp.store", &settings, &mut problems).is_none());
+    assert!(
+        problems.to_string().contains("restart the connector"),
+        "{problems}"
+    );
+}
+
+pub(crate) async fn a_second_process_may_not_serve_from_a_sqlite_file(world: World) {
+    let config = world.config("one", &["one"]);
+    let first = world.try_open(&config, true).unwrap();
+    insert(&first, "a").await;
+    let problems = world.try_open(&config, true).unwrap_err().to_string();
+    assert!(
+        problems.contains("another process serves from"),
+        "{problems}"
+    );
+    // A command may look, and a successor serve.
+    row(world.open().find(soon(), &id("a")).await.unwrap());
+    drop(first);
+    let next = world.try_open(&config, true).unwrap();
+    row(next.find(soon(), &id("a")).await.unwrap());
+}
