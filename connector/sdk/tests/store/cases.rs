@@ -1,6 +1,7 @@
 //! The cases: what each is called is what the store promises.
 
 mod backup;
+mod commands;
 mod crashes;
 mod holds;
 mod keys;
@@ -89,6 +90,11 @@ cases! {
         a_configuration_that_is_read_again_shares_the_database,
     }
     Sqlite processes { a_second_process_may_not_serve_from_a_sqlite_file }
+    Both commands {
+        an_operator_sees_what_needs_attention_and_mends_it,
+        a_backup_of_store_and_keyring_is_restored_by_the_book,
+        a_new_key_is_made_and_rows_move_to_it,
+    }
     Both crashes { what_was_acknowledged_before_a_kill_is_there }
     Both secrecy { no_token_and_no_name_is_in_the_database }
     Postgres outage {

@@ -5,12 +5,12 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     reason = "a suite fails by a panic and tells on its standard output"
 )]
 
+mod bare;
 mod cases;
 mod server;
 mod world;
@@ -31,9 +31,8 @@ use crate::world::{Place, World};
 struct Arguments {
     /// Cases whose names contain this; all if left out.
     filter: Option<String>,
-    /// Run on a PostgreSQL that this script starts: it takes a folder, writes the files `url` and `pid` (the leader of a
-    /// process group) into it, lets `data` there lead to the server's data, and when it is called again starts the
-    /// server again.
+    /// Run on a PostgreSQL that this script starts. It takes a folder, and makes there the files `url` and `pid` (the
+    /// leader of a process group), `start`, which starts the server once more, and the link `data` to the server's data.
     #[arg(long)]
     postgres: Option<PathBuf>,
     /// Write rows into the store of this folder until killed.
@@ -47,13 +46,16 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("store") {
+        return dcr_connector::store::run::<bare::Bare>();
+    }
     let arguments = Arguments::parse();
     if let Some(folder) = arguments.write {
         return writer::run(&folder);
     }
     let server = arguments
         .postgres
-        .map(|script| Arc::new(Server::start(script)));
+        .map(|script| Arc::new(Server::start(&script)));
     let place = server.map_or(Place::Sqlite, Place::Postgres);
     let wanted = |name: &str| {
         arguments

@@ -7,26 +7,18 @@ use std::process::{Command, Stdio};
 /// The server; dropped, it and all it wrote are gone.
 #[derive(Debug)]
 pub(crate) struct Server {
-    script: PathBuf,
     folder: tempfile::TempDir,
 }
 
 impl Server {
-    pub(crate) fn start(script: PathBuf) -> Self {
+    pub(crate) fn start(script: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = Self { script, folder };
-        server.start_again();
-        server
+        run(script, Some(folder.path()));
+        Self { folder }
     }
 
     pub(crate) fn start_again(&self) {
-        let started = Command::new("bash")
-            .arg(&self.script)
-            .arg(self.folder.path())
-            .stdin(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(started.success(), "{} failed", self.script.display());
+        run(&self.folder.path().join("start"), None);
     }
 
     /// Kills all its processes at once, as a machine that dies does.
@@ -54,6 +46,16 @@ impl Drop for Server {
         self.kill();
         remove(&self.data());
     }
+}
+
+fn run(script: &Path, folder: Option<&Path>) {
+    let mut bash = Command::new("bash");
+    bash.arg(script).args(folder).stdin(Stdio::null());
+    assert!(
+        bash.status().unwrap().success(),
+        "{} failed",
+        script.display()
+    );
 }
 
 /// A server that is being killed may still write.

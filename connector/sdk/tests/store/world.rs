@@ -142,7 +142,7 @@ impl World {
     }
 
     /// The store as a process has it that has just started.
-    pub(crate) fn try_open(&self, config: &StoreConfig, serves: bool) -> Result<Store, Problems> {
+    pub(crate) fn try_open(config: &StoreConfig, serves: bool) -> Result<Store, Problems> {
         let settings = Settings::of_a_process(installation(), Path::new("c.yaml"), serves);
         let mut problems = settings.problems();
         let store = Store::open(config, "idp.store", &settings, &mut problems);
@@ -151,8 +151,7 @@ impl World {
 
     /// That of another process, with both keys.
     pub(crate) fn open(&self) -> Store {
-        self.try_open(&self.config("one", &["one", "two"]), false)
-            .unwrap()
+        Self::try_open(&self.config("one", &["one", "two"]), false).unwrap()
     }
 
     /// Another replica with a witness of its own; on SQLite, which has none, the same process.
@@ -163,7 +162,7 @@ impl World {
         }
         let mut config = self.config("one", &["one", "two"]);
         config.witness = Some(self.file("witness-2").into());
-        [first, self.try_open(&config, false).unwrap()]
+        [first, Self::try_open(&config, false).unwrap()]
     }
 
     /// The database, behind the store's back.
@@ -255,6 +254,10 @@ pub(crate) fn row(found: Lookup) -> Row {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests look into what they planted"
+)]
 pub(crate) fn token_of(row: &Row) -> &str {
     row.registration_token.as_ref().unwrap().expose_secret()
 }

@@ -14,8 +14,8 @@ pub(crate) async fn rows_move_to_a_new_key_while_others_write(world: World) {
         world.config("one", &["one", "two"]),
         world.config("two", &["one", "two"]),
     );
-    let old = world.try_open(&old, false).unwrap();
-    let new = world.try_open(&new, false).unwrap();
+    let old = World::try_open(&old, false).unwrap();
+    let new = World::try_open(&new, false).unwrap();
     for number in 0..20 {
         insert(&old, &format!("c{number:02}")).await;
     }
@@ -45,15 +45,13 @@ pub(crate) async fn rows_move_to_a_new_key_while_others_write(world: World) {
         stop.store(true, Ordering::SeqCst);
         moved
     };
-    let (written, moved) = tokio::join!(writes, moves);
-    assert!(written > 0 && moved >= 20, "{written} {moved}");
+    let (times, rows) = tokio::join!(writes, moves);
+    assert!(times > 0 && rows >= 20, "{times} {rows}");
     let done = new.reencrypt(soon).await.unwrap();
     assert!(done.left.is_empty());
     assert_eq!(new.counts(soon()).await.unwrap().old_keys, 0);
     // The old key can go.
-    let alone = world
-        .try_open(&world.config("two", &["two"]), false)
-        .unwrap();
+    let alone = World::try_open(&world.config("two", &["two"]), false).unwrap();
     for number in (0..20).filter(|number| *number != 3) {
         let client_id = format!("c{number:02}");
         let row = row(alone.find(soon(), &id(&client_id)).await.unwrap());
@@ -66,9 +64,7 @@ pub(crate) async fn rows_move_to_a_new_key_while_others_write(world: World) {
 
 pub(crate) async fn a_key_that_is_missing_or_another_is_named(world: World) {
     insert(&world.open(), "a").await;
-    let without = world
-        .try_open(&world.config("two", &["two"]), false)
-        .unwrap();
+    let without = World::try_open(&world.config("two", &["two"]), false).unwrap();
     let fault = without.find(soon(), &id("a")).await.unwrap_err();
     assert_eq!(fault.kind(), &FaultKind::Internal);
     for part in ["client a ", "key `one`", "keyring.keys"] {
@@ -94,7 +90,7 @@ pub(crate) async fn a_key_that_is_missing_or_another_is_named(world: World) {
         if let Some(content) = content {
             fs::write(world.file("key-two"), content).unwrap();
         }
-        let problems = world.try_open(&config, false).unwrap_err().to_string();
+        let problems = World::try_open(&config, false).unwrap_err().to_string();
         assert!(problems.contains("idp.store.keyring."), "{problems}");
         assert!(
             !content.is_some_and(|content| problems.contains(content)),
