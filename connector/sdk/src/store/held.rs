@@ -186,7 +186,8 @@ impl Held {
             .await
     }
 
-    /// Ends the hold: no call has left, or the IdP refused it without doing anything.
+    /// Ends the hold: no call has left, or the IdP refused it without doing anything. As all that ends a hold it wants a
+    /// deadline of its own: that of the call may have passed.
     pub async fn release(self, deadline: Deadline) {
         let client_id = &self.columns.client_id;
         self.store

@@ -99,3 +99,39 @@ pub(super) fn failed() {
 pub(super) fn refused() {
     METRICS.damaged.inc();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_was_opened_is_shown() {
+        let shown = || {
+            let mut registry = Registry::default();
+            register(&mut registry);
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            text
+        };
+        assert!(!shown().contains("dcr_store"));
+        opened();
+        counted(Counts {
+            rows: 5,
+            intents: 1,
+            doubtful: 2,
+            old_keys: 3,
+        });
+        failed();
+        refused();
+        for line in [
+            "dcr_store_rows 5\n",
+            "dcr_store_open_intents 1\n",
+            "dcr_store_doubtful_rows 2\n",
+            "dcr_store_rows_with_old_key 3\n",
+            "dcr_store_failures_total 1\n",
+            "dcr_store_refused_rows_total 1\n",
+        ] {
+            assert!(shown().contains(line), "{line}: {}", shown());
+        }
+    }
+}

@@ -89,7 +89,10 @@ cases! {
         a_schema_of_a_newer_connector_is_refused,
         a_configuration_that_is_read_again_shares_the_database,
     }
-    Sqlite processes { a_second_process_may_not_serve_from_a_sqlite_file }
+    Sqlite processes {
+        a_second_process_may_not_serve_from_a_sqlite_file,
+        a_sqlite_file_may_have_any_name,
+    }
     Both commands {
         an_operator_sees_what_needs_attention_and_mends_it,
         a_backup_of_store_and_keyring_is_restored_by_the_book,

@@ -24,8 +24,13 @@ pub(crate) async fn rows_move_to_a_new_key_while_others_write(world: World) {
     let writes = async {
         let mut written = 0_u32;
         while !stop.load(Ordering::SeqCst) {
-            let client_id = format!("c{:02}", 10 + written % 10);
-            let held = old.hold(soon(), &client_id).await.unwrap();
+            // The client that is moved first, and the one that is moved last.
+            let client_id = if written.is_multiple_of(2) {
+                "c00"
+            } else {
+                "c19"
+            };
+            let held = old.hold(soon(), client_id).await.unwrap();
             let change = Change {
                 metadata: Some(written.to_string()),
                 ..Change::default()
@@ -46,10 +51,18 @@ pub(crate) async fn rows_move_to_a_new_key_while_others_write(world: World) {
         moved
     };
     let (times, rows) = tokio::join!(writes, moves);
-    assert!(times > 0 && rows >= 20, "{times} {rows}");
+    assert!(times > 2 && rows >= 20, "{times} {rows}");
     let done = new.reencrypt(soon).await.unwrap();
     assert!(done.left.is_empty());
     assert_eq!(new.counts(soon()).await.unwrap().old_keys, 0);
+    // What was written last is there.
+    let last: Vec<_> = (times - 2..times).map(|time| time.to_string()).collect();
+    let mut kept = Vec::new();
+    for client_id in ["c00", "c19"] {
+        kept.push(row(new.find(soon(), &id(client_id)).await.unwrap()).metadata);
+    }
+    kept.sort_by_key(|number| number.parse::<u32>().unwrap());
+    assert_eq!(kept, last);
     // The old key can go.
     let alone = World::try_open(&world.config("two", &["two"]), false).unwrap();
     for number in (0..20).filter(|number| *number != 3) {

@@ -75,3 +75,20 @@ pub(crate) async fn a_second_process_may_not_serve_from_a_sqlite_file(world: Wor
     let next = World::try_open(&config, true).unwrap();
     row(next.find(soon(), &id("a")).await.unwrap());
 }
+
+pub(crate) async fn a_sqlite_file_may_have_any_name(world: World) {
+    let mut config = world.config("one", &["one"]);
+    let file = world.file("100% of #1?mode=memory&x.db");
+    config.sqlite = Some(file.clone().into());
+    config.witness = None;
+    insert(&World::try_open(&config, true).unwrap(), "a").await;
+    assert!(file.is_file());
+    let again = World::try_open(&config, true).unwrap();
+    row(again.find(soon(), &id("a")).await.unwrap());
+    config.sqlite = Some(world.file("no-such-folder/clients.db").into());
+    let problems = World::try_open(&config, true).unwrap_err().to_string();
+    assert!(
+        problems.contains("idp.store.sqlite: is in a folder that does not exist"),
+        "{problems}"
+    );
+}
