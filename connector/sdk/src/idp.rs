@@ -15,7 +15,7 @@ use crate::mark::{Mark, Marked};
 use crate::model::{
     Adjustment, Capability, ClientId, ClientUpdate, Deadline, Finding, Installation,
     ManagedClients, NewClient, OperationId, Origin, Page, Registration, Removal, SecretId,
-    SecretMetadata,
+    SecretMetadata, Severity,
 };
 use crate::settings::Settings;
 
@@ -61,6 +61,15 @@ pub trait Idp: Sized + Send + Sync + 'static {
 
     /// Examines the IdP: reachable, the right one, credential accepted, rights complete, clocks close. Changes nothing.
     fn check(&self, deadline: Deadline) -> impl Future<Output = Vec<Finding>> + Send;
+
+    /// Learns what cannot be asked for, by doing it: makes clients of its own, tries on them what the IdP does, removes
+    /// them, and says how that fits the configuration. For `check --probe`, which an operator runs beside a connector
+    /// that serves: it touches no other client. What it could not remove is a finding that names it.
+    fn probe(&self, deadline: Deadline) -> impl Future<Output = Vec<Finding>> + Send {
+        let _ = deadline;
+        let sentence = "This kind of connector learns nothing from clients of its own.";
+        async move { vec![Finding::new(Severity::Ok, "NOTHING_TO_PROBE", sentence)] }
+    }
 
     /// Finds a client by exactly this id; `None` when there is none.
     fn find(

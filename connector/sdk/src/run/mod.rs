@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 
 use self::config::{Certificates, Config, Read};
 use self::reload::{Fixed, Home, Reload};
+use crate::Served;
 use crate::examine;
 use crate::idp::Idp;
 use crate::managed::{Managed, Protections};
@@ -33,10 +34,12 @@ use crate::mark::Made;
 use crate::metrics::Metrics;
 use crate::model::{Caller, ClientId, Deadline, Finding, ProviderId, Severity};
 use crate::settings::Kept;
-use crate::{Connector, Served};
 
 /// How long the drain waits beyond `settle_after`: what is found then still has to be undone.
 const UNDOING: Duration = Duration::from_secs(30);
+
+/// For all that `check --probe` tries.
+const TIME_TO_PROBE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Parser)]
 #[command(disable_version_flag = true)]
@@ -56,11 +59,14 @@ enum Command<X: Subcommand> {
         #[arg(long)]
         config: PathBuf,
     },
-    /// Validate the configuration and examine the identity provider; changes nothing.
+    /// Validate the configuration and examine the identity provider; changes nothing without --probe.
     Check {
         /// The configuration file.
         #[arg(long)]
         config: PathBuf,
+        /// Make throw-away clients as well, learn from them what the identity provider does, and remove them.
+        #[arg(long)]
+        probe: bool,
     },
     /// Admit a client that the bridge did not make: write a provider's mark into it.
     Adopt {
@@ -135,7 +141,7 @@ fn obey<I: Idp, X: Extra<I>>(
     process::run(|shutdown| async move {
         match arguments.command {
             Command::Serve { config } => serve::<I>(&config, protections, &shutdown).await,
-            Command::Check { config } => check::<I>(&config).await,
+            Command::Check { config, probe } => check::<I>(&config, probe).await,
             Command::Adopt {
                 config,
                 provider,
@@ -258,13 +264,13 @@ async fn serve<I: Idp>(
     Ok(())
 }
 
-async fn check<I: Idp>(file: &Path) -> Result<(), String> {
-    let config = read::<I>(file)?;
-    let connector = Managed::new(config.idp, config.imported, &Shutdown::new());
-    let findings = connector
-        .check(Deadline::after(examine::PATIENCE))
-        .await
-        .map_err(text)?;
+async fn check<I: Idp>(file: &Path, probe: bool) -> Result<(), String> {
+    let idp = read::<I>(file)?.idp;
+    let mut findings = idp.check(Deadline::after(examine::PATIENCE)).await;
+    if probe {
+        findings.extend(idp.probe(Deadline::after(TIME_TO_PROBE)).await);
+    }
+    findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     print(&findings).map_err(text)?;
     match findings
         .iter()
