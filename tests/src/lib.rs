@@ -31,6 +31,7 @@ pub mod schema;
 pub mod service;
 pub mod small_idp;
 pub mod stand_in;
+pub mod suite;
 pub mod token;
 pub mod versions;
 pub mod volume;

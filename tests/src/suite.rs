@@ -1,0 +1,62 @@
+//! Suites of other crates, which have no gateway's program of their own: the suite's executable is one as well, under
+//! another name.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+const GATEWAY: &str = "dcr-gateway";
+
+/// A test: its name, and what begins it.
+pub type Test = (
+    &'static str,
+    fn() -> Pin<Box<dyn Future<Output = ()> + Send>>,
+);
+
+/// All of a suite's tests, by module.
+#[macro_export]
+macro_rules! tests {
+    ($($module:ident: $($name:ident)*;)*) => {
+        vec![$($((concat!(stringify!($module), "::", stringify!($name)), || Box::pin($module::$name())),)*)*]
+    };
+}
+
+/// The whole `main` of a suite (`harness = false`): runs the tests as `cargo test` does, or is the gateway.
+#[must_use]
+pub fn main(tests: Vec<Test>) -> ExitCode {
+    let name = std::env::args_os().next().map(PathBuf::from);
+    if name.as_deref().and_then(Path::file_name) == Some(GATEWAY.as_ref()) {
+        return dcr_gateway::run();
+    }
+    let trial = |(name, begin): Test| Trial::test(name, move || run(begin));
+    let trials = tests.into_iter().map(trial).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn run(begin: fn() -> Pin<Box<dyn Future<Output = ()> + Send>>) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(begin());
+    Ok(())
+}
+
+/// The gateway's program.
+#[must_use]
+pub fn gateway() -> PathBuf {
+    let suite = std::env::current_exe().expect("a running program has a place");
+    let folder = suite.with_extension("programs");
+    std::fs::create_dir_all(&folder).expect("the target folder can be written");
+    let program = folder.join(GATEWAY);
+    match symlink(&suite, &program) {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => {
+            panic!("cannot make {}: {e}", program.display())
+        }
+        _ => program,
+    }
+}
