@@ -1,0 +1,104 @@
+//! What the store keeps of a client beside its mark and token: the server's last word about it.
+
+use std::collections::BTreeSet;
+
+use dcr_connector::fault::Fault;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::metadata::{Information, Metadata, scopes};
+
+/// It holds no secret.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// What an update sends back.
+    pub(crate) metadata: Metadata,
+    /// When the current secret stops working.
+    pub(crate) secret_expires_at: Option<Timestamp>,
+    /// The scopes that the client had before its first registration, which are never taken away.
+    pub(crate) own_scopes: Option<BTreeSet<String>>,
+    /// Whether the server was asked to delete it, and did not refuse.
+    #[serde(default)]
+    pub(crate) is_deleting: bool,
+}
+
+impl Kept {
+    /// Of a new client.
+    pub(crate) fn new(information: &Information) -> Self {
+        Self {
+            metadata: information.metadata(),
+            secret_expires_at: information.secret_expires_at(),
+            own_scopes: None,
+            is_deleting: false,
+        }
+    }
+
+    /// The same after an answer about the client.
+    pub(crate) fn after(&self, information: &Information) -> Self {
+        Self {
+            own_scopes: self.own_scopes.clone(),
+            ..Self::new(information)
+        }
+    }
+
+    /// Gives the client scopes; whether it lacked any.
+    pub(crate) fn grant(&mut self, scopes: &BTreeSet<String>) -> bool {
+        let mut has = self.scopes();
+        if self.own_scopes.is_none() {
+            self.own_scopes = Some(has.iter().cloned().collect());
+        }
+        let missing: Vec<_> = scopes
+            .iter()
+            .filter(|scope| !has.contains(scope))
+            .cloned()
+            .collect();
+        let changes = !missing.is_empty();
+        has.extend(missing);
+        self.set_scopes(&has);
+        changes
+    }
+
+    /// Takes scopes away, but for its own; whether it had any.
+    pub(crate) fn withdraw(&mut self, scopes: &BTreeSet<String>) -> bool {
+        let mut has = self.scopes();
+        let before = has.len();
+        let own = self.own_scopes.clone().unwrap_or_default();
+        has.retain(|scope| own.contains(scope) || !scopes.contains(scope));
+        let changes = has.len() != before;
+        self.set_scopes(&has);
+        changes
+    }
+
+    fn scopes(&self) -> Vec<String> {
+        let scopes = scopes(&self.metadata);
+        scopes.into_iter().map(str::to_owned).collect()
+    }
+
+    fn set_scopes(&mut self, scopes: &[String]) {
+        if scopes.is_empty() {
+            // RFC 7592 section 2.2: what is left out is removed.
+            self.metadata.remove("scope");
+        } else {
+            let text = scopes.join(" ");
+            self.metadata.insert("scope".to_owned(), text.into());
+        }
+    }
+
+    /// # Errors
+    /// `Internal`, which cannot be.
+    pub(crate) fn to_json(&self) -> Result<String, Fault> {
+        serde_json::to_string(self)
+            .map_err(|error| Fault::internal("a client's metadata is no JSON").because(error))
+    }
+
+    /// # Errors
+    /// `Internal` when it was written by something else.
+    pub(crate) fn from_json(json: &str) -> Result<Self, Fault> {
+        serde_json::from_str(json).map_err(|error| {
+            let place = format!("line {} column {}", error.line(), error.column());
+            Fault::internal(format!(
+                "what the store keeps of a client cannot be read at {place}"
+            ))
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! The model into client metadata (RFC 7591 section 2), and what a server made of it; pure but for the software
+//! statement, which is read from its file.
+
+use dcr_connector::SecretFile;
+use dcr_connector::fault::{Fault, FaultKind, Outcome, Violation};
+use dcr_connector::model::{
+    Adjustment, AuthMethod, ClientUpdate, Field, GrantType, Malformed, NewClient, Sentence,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use crate::metadata::{self, Metadata};
+
+/// What the operator says of registrations.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    /// The template that clients are made of, by its `software_id`.
+    pub(crate) template: Option<String>,
+    pub(crate) software_statement: Option<SecretFile>,
+    /// Members that every registration has, whatever else it says.
+    pub(crate) metadata: Metadata,
+    /// Members that the server answers with and does not take.
+    pub(crate) not_sent_back: Vec<String>,
+    /// Those that a client may have, the preferred one first.
+    pub(crate) auth_methods: Vec<AuthMethod>,
+}
+
+impl Mapping {
+    /// What to register a client with.
+    ///
+    /// # Errors
+    /// `Refused` when the software statement cannot be read.
+    pub(crate) fn registration(&self, client: &NewClient) -> Result<Metadata, Fault> {
+        let mut metadata = match &self.template {
+            Some(template) => Metadata::from_iter([("software_id".to_owned(), json!(template))]),
+            None => self.asked(client),
+        };
+        if let Some(file) = &self.software_statement {
+            let statement = file.read().map_err(|problem| {
+                let message = format!("the software statement: {problem}");
+                Fault::new(FaultKind::Refused, message)
+            })?;
+            #[expect(clippy::disallowed_methods, reason = "the request carries it")]
+            let statement = json!(statement.expose_secret());
+            metadata.insert("software_statement".to_owned(), statement);
+        }
+        for (name, value) in &self.metadata {
+            metadata.insert(name.clone(), value.clone());
+        }
+        metadata.retain(|_, value| !value.is_null());
+        Ok(metadata)
+    }
+
+    fn asked(&self, client: &NewClient) -> Metadata {
+        let has = |grant| client.grant_types.contains(&grant);
+        let response_types: Vec<_> = [
+            (has(GrantType::AuthorizationCode), "code"),
+            (has(GrantType::Implicit), "token"),
+        ]
+        .into_iter()
+        .filter_map(|(is_asked, response_type)| is_asked.then_some(response_type))
+        .collect();
+        let grant_types: Vec<_> = client.grant_types.iter().map(|g| g.as_str()).collect();
+        let redirect_uris: Vec<_> = client.redirect_uris.iter().map(|u| u.as_str()).collect();
+        let scopes: Vec<_> = client.scopes.iter().map(|s| s.as_str()).collect();
+        let mut metadata = Metadata::from_iter([
+            ("client_name".to_owned(), json!(client.name.as_str())),
+            ("grant_types".to_owned(), json!(grant_types)),
+            ("response_types".to_owned(), json!(response_types)),
+            (
+                "token_endpoint_auth_method".to_owned(),
+                json!(self.auth_method(client).as_str()),
+            ),
+        ]);
+        if !redirect_uris.is_empty() {
+            metadata.insert("redirect_uris".to_owned(), json!(redirect_uris));
+        }
+        if !scopes.is_empty() {
+            metadata.insert("scope".to_owned(), json!(scopes.join(" ")));
+        }
+        metadata
+    }
+
+    /// What was asked for, if a client may have it.
+    fn auth_method(&self, client: &NewClient) -> AuthMethod {
+        let asked = client.token_endpoint_auth_method;
+        let allowed = asked.filter(|asked| self.auth_methods.contains(asked));
+        let preferred = self.auth_methods.first();
+        allowed
+            .or(preferred.copied())
+            .unwrap_or(AuthMethod::ClientSecretBasic)
+    }
+
+    /// The body of an update (RFC 7592 section 2.2).
+    pub(crate) fn update(
+        &self,
+        client_id: &str,
+        secret: Option<&SecretString>,
+        mut metadata: Metadata,
+    ) -> Metadata {
+        for name in &self.not_sent_back {
+            metadata.remove(name);
+        }
+        metadata.insert("client_id".to_owned(), json!(client_id));
+        if let Some(secret) = secret {
+            #[expect(clippy::disallowed_methods, reason = "the request carries it")]
+            let secret = json!(secret.expose_secret());
+            metadata.insert("client_secret".to_owned(), secret);
+        }
+        metadata
+    }
+}
+
+/// Changes what an update changes; tells what has no place there.
+pub(crate) fn apply(update: &ClientUpdate, metadata: &mut Metadata) -> Vec<Adjustment> {
+    if let Some(name) = &update.name {
+        metadata.insert("client_name".to_owned(), json!(name.as_str()));
+    }
+    if let Some(uris) = &update.redirect_uris {
+        let uris: Vec<_> = uris.iter().map(|uri| uri.as_str()).collect();
+        metadata.insert("redirect_uris".to_owned(), json!(uris));
+    }
+    let description = update.description.as_ref().map(|text| text.as_str());
+    no_description(description).into_iter().collect()
+}
+
+/// What a server made of what was asked for.
+///
+/// # Errors
+/// `Invalid` for what it left out and the application cannot do without; the outcome is UNKNOWN, since the client is there.
+pub(crate) fn compare(asked: &NewClient, made: &Metadata) -> Result<Vec<Adjustment>, Fault> {
+    let mut adjustments = Vec::new();
+    let mut violations = Vec::new();
+    let text = |name: &str| made.get(name).and_then(Value::as_str);
+    let mut adjusted = |field, sentence: &str| {
+        adjustments.push(Adjustment {
+            field,
+            sentence: Sentence::new(sentence),
+        });
+    };
+
+    let grants = metadata::list(made, "grant_types");
+    for (index, grant) in asked.grant_types.iter().enumerate() {
+        let is_left_out = grants
+            .as_ref()
+            .is_some_and(|made| !made.contains(&grant.as_str()));
+        match grant {
+            _ if !is_left_out => {}
+            GrantType::RefreshToken => {
+                adjusted(
+                    Field::GrantTypes,
+                    "The server gives this client no refresh tokens.",
+                );
+            }
+            _ => violations.push(left_out(Field::GrantTypes, index)),
+        }
+    }
+
+    // Konnect names redirect URIs for machines too, which have no use for them.
+    let redirects = asked
+        .grant_types
+        .iter()
+        .any(|grant| matches!(grant, GrantType::AuthorizationCode | GrantType::Implicit));
+    let uris = metadata::list(made, "redirect_uris");
+    for (index, uri) in asked.redirect_uris.iter().enumerate() {
+        match &uris {
+            Some(made) if made.contains(&uri.as_str()) => {}
+            Some(_) if redirects => violations.push(left_out(Field::RedirectUris, index)),
+            _ => {
+                let sentence = "The server does not say that it keeps the redirect URIs.";
+                adjusted(Field::RedirectUris, sentence);
+                break;
+            }
+        }
+    }
+
+    let scopes = metadata::scopes(made);
+    for (index, scope) in asked.scopes.iter().enumerate() {
+        if text("scope").is_none() {
+            let sentence = "The server does not say which scopes the client may ask for.";
+            adjusted(Field::Scopes, sentence);
+            break;
+        }
+        if !scopes.contains(&scope.as_str()) {
+            violations.push(left_out(Field::Scopes, index));
+        }
+    }
+
+    let hint = asked.token_endpoint_auth_method.map(AuthMethod::as_str);
+    match text("token_endpoint_auth_method") {
+        Some("none") => {
+            let rule =
+                Malformed::new("was made \"none\" by the server, which is no confidential client");
+            violations.push(Violation::new(Field::TokenEndpointAuthMethod, &rule));
+        }
+        Some(method) if hint.is_some_and(|hint| hint != method) => {
+            let sentence = format!("The client has to authenticate by {method}.");
+            adjusted(Field::TokenEndpointAuthMethod, &sentence);
+        }
+        Some(_) | None => {}
+    }
+    if text("client_name").is_some_and(|name| name != asked.name.as_str()) {
+        adjusted(Field::Name, "The server gave the client another name.");
+    }
+    let description = asked.description.as_ref().map(|text| text.as_str());
+    adjustments.extend(no_description(description));
+    if violations.is_empty() {
+        Ok(adjustments)
+    } else {
+        Err(Fault::invalid(violations).outcome(Outcome::Unknown))
+    }
+}
+
+fn left_out(field: Field, index: usize) -> Violation {
+    let rule = Malformed::new("is something that the identity provider did not give the client");
+    Violation::of_element(field, index, &rule)
+}
+
+fn no_description(description: Option<&str>) -> Option<Adjustment> {
+    let sentence = Sentence::new("A client of this identity provider has no description.");
+    description
+        .filter(|text| !text.is_empty())
+        .map(|_| Adjustment {
+            field: Field::Description,
+            sentence,
+        })
+}

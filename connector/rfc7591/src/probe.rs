@@ -1,0 +1,432 @@
+//! Learning what a server does, from a client that is made for that and removed again.
+
+use std::time::Duration;
+
+use dcr_connector::fault::Fault;
+use dcr_connector::http::{Answer, ClientAuthMethod, Method, StatusCode};
+use dcr_connector::model::{
+    AuthMethod, ClientName, Deadline, Finding, GrantType, NewClient, Origin, Severity,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::Rfc7591;
+use crate::api::{Management, Place, Server};
+use crate::behaviour::{Behaviour, Delete, Get, PutSecret, PutToken};
+use crate::create::REGISTERED;
+use crate::metadata::{Information, Metadata};
+
+/// What administrators of the server see, should one stay behind.
+const NAME: &str = "dcr-bridge check --probe, may be deleted";
+/// For one call.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Learns, and says how it fits what is configured.
+pub(crate) async fn probe(idp: &Rfc7591, deadline: Deadline) -> Vec<Finding> {
+    if !idp.is_managed() {
+        let sentence = "Nothing was probed: a client made for that could not be removed again (idp.management).";
+        return vec![Finding::new(Severity::Warning, "NOT_PROBED", sentence)];
+    }
+    let server = match idp.api.found(deadline).await {
+        Ok(server) => server,
+        Err(fault) => return vec![failed("NOT_PROBED", "Nothing was probed", &fault)],
+    };
+    let mut probe = Probe {
+        idp,
+        server: &server,
+        deadline,
+        findings: Vec::new(),
+    };
+    let mut methods = idp.mapping.auth_methods.iter().copied();
+    if let Some(mut client) = probe.register(methods.next()).await {
+        let learned = probe.learn(&mut client).await;
+        probe.compare(learned);
+    }
+    // Of a template's instances no more is to be learned.
+    if idp.mapping.template.is_none() {
+        for method in methods {
+            if let Some(client) = probe.register(Some(method)).await {
+                probe.delete(&client).await;
+            }
+        }
+    }
+    probe.findings
+}
+
+struct Probe<'a> {
+    idp: &'a Rfc7591,
+    server: &'a Server,
+    deadline: Deadline,
+    findings: Vec<Finding>,
+}
+
+/// A client made to learn from.
+struct Client {
+    id: String,
+    secret: SecretString,
+    uri: String,
+    token: Option<SecretString>,
+    metadata: Metadata,
+    /// How its secret is tried; `None` where that tells nothing.
+    tried_by: Option<ClientAuthMethod>,
+}
+
+/// What a PUT did.
+enum Put {
+    Kept,
+    New,
+    Refused,
+    Unsupported,
+}
+
+impl Probe<'_> {
+    fn found(&mut self, severity: Severity, code: &str, sentence: &str) {
+        self.findings.push(Finding::new(severity, code, sentence));
+    }
+
+    fn soon(&self) -> Deadline {
+        self.deadline.at_most(PATIENCE)
+    }
+
+    /// Makes a client that can be removed again.
+    async fn register(&mut self, method: Option<AuthMethod>) -> Option<Client> {
+        let made = self.try_register(method).await;
+        let information = match made {
+            Ok(information) => information,
+            Err(fault) => {
+                self.findings.push(failed(
+                    "NOT_REGISTERED",
+                    "No client could be registered",
+                    &fault,
+                ));
+                return None;
+            }
+        };
+        tracing::info!(
+            client_id = information.client_id,
+            "a client was registered to learn from; it is removed in the end"
+        );
+        let api = &self.idp.api;
+        let is_by_token = matches!(api.management(), Management::RegistrationAccessToken);
+        let uri = match &information.registration_client_uri {
+            Some(uri) => api.client_uri(self.server, uri),
+            None if is_by_token => Err(Fault::internal("it came without registration_client_uri")),
+            None => api.usual_uri(self.server, &information.client_id),
+        };
+        let uri = match uri {
+            Ok(_) if is_by_token && information.registration_access_token.is_none() => {
+                Err(Fault::internal("it came without registration_access_token"))
+            }
+            uri => uri,
+        };
+        let (Ok(uri), Some(secret)) = (&uri, &information.client_secret) else {
+            let why = uri
+                .err()
+                .map_or("it came without client_secret".to_owned(), |e| {
+                    e.to_string()
+                });
+            let sentence =
+                format!("The server's clients cannot be managed: {why}; see idp.management.");
+            self.found(Severity::Error, "NOT_MANAGEABLE", &sentence);
+            self.left_behind(&information.client_id, "see above");
+            return None;
+        };
+        let mut client = Client {
+            id: information.client_id.clone(),
+            secret: secret.clone(),
+            uri: uri.clone(),
+            token: information.registration_access_token.clone(),
+            metadata: information.metadata(),
+            tried_by: None,
+        };
+        self.first_token(&mut client, method).await;
+        Some(client)
+    }
+
+    async fn try_register(&self, method: Option<AuthMethod>) -> Result<Information, Fault> {
+        let name = ClientName::parse(NAME)
+            .map_err(|rule| Fault::internal(format!("the name of a client {rule}")))?;
+        let body = self.idp.mapping.registration(&NewClient {
+            name,
+            description: None,
+            redirect_uris: Vec::new(),
+            grant_types: vec![GrantType::ClientCredentials],
+            scopes: Vec::new(),
+            token_endpoint_auth_method: method,
+            origin: Origin::default(),
+            probe: true,
+        })?;
+        let register = self.idp.api.register(self.soon(), self.server, &body);
+        register.await?.expect(REGISTERED)?.json()
+    }
+
+    /// Whether the new secret opens a token, and by which method.
+    async fn first_token(&mut self, client: &mut Client, asked: Option<AuthMethod>) {
+        let stored = client.metadata.get("token_endpoint_auth_method");
+        let stored = stored.and_then(Value::as_str).map(str::to_owned);
+        let method = stored.or(asked.map(|method| method.as_str().to_owned()));
+        let method = method.unwrap_or("client_secret_basic".to_owned());
+        let by = match method.as_str() {
+            "client_secret_basic" => ClientAuthMethod::ClientSecretBasic,
+            "client_secret_post" => ClientAuthMethod::ClientSecretPost,
+            _ => return,
+        };
+        client.tried_by = Some(by);
+        match self.opens(client, &client.secret).await {
+            Some(true) => {
+                let sentence =
+                    format!("A new client authenticates at the token endpoint by {method}.");
+                self.found(Severity::Ok, "AUTH_METHOD", &sentence);
+            }
+            Some(false) => {
+                client.tried_by = None;
+                let sentence = format!(
+                    "A new client's secret opens no token by {method}, without a scope of its own: what becomes of secrets \
+                     is learned from the server's answers alone."
+                );
+                self.found(Severity::Warning, "NO_TOKEN", &sentence);
+            }
+            None => client.tried_by = None,
+        }
+        let other = asked.filter(|asked| asked.as_str() != method);
+        if let Some(other) = other {
+            let sentence = format!(
+                "The server makes {method} of {}: leave that out of idp.token_endpoint_auth_methods.",
+                other.as_str()
+            );
+            self.found(Severity::Warning, "AUTH_METHOD_CHANGED", &sentence);
+        }
+    }
+
+    /// Whether a secret is the client's; `None` where that cannot be told.
+    async fn opens(&self, client: &Client, secret: &SecretString) -> Option<bool> {
+        let (by, endpoint) = (client.tried_by?, self.server.token_endpoint.as_ref()?);
+        let scope = client.metadata.get("scope").and_then(Value::as_str);
+        let http = self.idp.api.http();
+        let pair = (client.id.as_str(), secret);
+        let answer = http
+            .try_secret(self.soon(), endpoint, by, pair, scope)
+            .await
+            .ok()?;
+        // A scope is looked at when the secret was right.
+        let is_about_the_scope = || {
+            let complaint = answer.complaint().unwrap_or_default();
+            complaint.starts_with("invalid_scope")
+        };
+        Some(answer.status() == StatusCode::OK || is_about_the_scope())
+    }
+
+    /// Tries all, and removes the client.
+    async fn learn(&mut self, client: &mut Client) -> Behaviour {
+        let mut learned = Behaviour {
+            get: self.get(client).await,
+            ..Behaviour::default()
+        };
+        let (without, first) = self.put(client, None).await;
+        let (with, second) = match without {
+            Put::Unsupported => (Put::Unsupported, None),
+            _ => {
+                let current = client.secret.clone();
+                self.put(client, Some(&current)).await
+            }
+        };
+        learned.put_secret = Some(match (without, with) {
+            (Put::Kept, _) => PutSecret::Kept,
+            (Put::New, Put::Kept) => PutSecret::KeptIfSent,
+            (Put::New, _) => PutSecret::New,
+            (Put::Refused, Put::Kept) => PutSecret::MustBeSent,
+            (Put::Refused | Put::Unsupported, _) => PutSecret::Unsupported,
+        });
+        learned.put_token = match (first, second) {
+            (Some(PutToken::New), _) | (_, Some(PutToken::New)) => Some(PutToken::New),
+            (first, second) => first.or(second),
+        };
+        learned.delete = self.delete(client).await;
+        learned
+    }
+
+    async fn manage(
+        &self,
+        client: &Client,
+        method: Method,
+        body: Option<&Metadata>,
+    ) -> Result<Answer, Fault> {
+        let place = Place {
+            uri: &client.uri,
+            token: client.token.as_ref(),
+        };
+        let api = &self.idp.api;
+        api.manage(self.soon(), self.server, method, place, body)
+            .await
+    }
+
+    async fn get(&mut self, client: &mut Client) -> Option<Get> {
+        let answer = self.manage(client, Method::GET, None).await;
+        let information = self.read("GET", answer);
+        let Some(information) = information? else {
+            return Some(Get::Unsupported);
+        };
+        let (secret, token) = self.follow(client, &information).await;
+        Some(match (token, secret) {
+            (_, true) => Get::NewTokenAndSecret,
+            (PutToken::New, false) => Get::NewToken,
+            (PutToken::Kept, false) => Get::Nothing,
+        })
+    }
+
+    async fn put(
+        &mut self,
+        client: &mut Client,
+        secret: Option<&SecretString>,
+    ) -> (Put, Option<PutToken>) {
+        let mut metadata = client.metadata.clone();
+        metadata.insert("client_name".to_owned(), json!(format!("{NAME} now")));
+        let body = self.idp.mapping.update(&client.id, secret, metadata);
+        let answer = self.manage(client, Method::PUT, Some(&body)).await;
+        let is_refused = answer.as_ref().is_ok_and(|answer| {
+            matches!(
+                answer.status(),
+                StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY
+            )
+        });
+        let with = if secret.is_some() { "with" } else { "without" };
+        let what = format!("PUT {with} client_secret");
+        match self.read(&what, answer) {
+            Some(Some(information)) => {
+                let (is_new, token) = self.follow(client, &information).await;
+                (if is_new { Put::New } else { Put::Kept }, Some(token))
+            }
+            _ if is_refused => (Put::Refused, None),
+            _ => (Put::Unsupported, None),
+        }
+    }
+
+    /// What was answered: `Some(None)` when the server refuses, `None` when nothing is to be learned.
+    fn read(&mut self, what: &str, answer: Result<Answer, Fault>) -> Option<Option<Information>> {
+        let read = answer.and_then(|answer| {
+            if answer.status().is_client_error() || answer.status() == StatusCode::NOT_IMPLEMENTED {
+                let sentence = format!("The server refuses a {what}: {}", answer.fault().message());
+                return Ok(Err(sentence));
+            }
+            answer.expect(&[StatusCode::OK])?.json().map(Ok)
+        });
+        match read {
+            Ok(Ok(information)) => Some(Some(information)),
+            Ok(Err(sentence)) => {
+                self.found(Severity::Ok, "REFUSED", &sentence);
+                Some(None)
+            }
+            Err(fault) => {
+                let what = format!("A {what} could not be tried");
+                self.findings.push(failed("NOT_LEARNED", &what, &fault));
+                None
+            }
+        }
+    }
+
+    /// Goes on with what an answer gave; whether the secret and the token are others.
+    async fn follow(&self, client: &mut Client, information: &Information) -> (bool, PutToken) {
+        let token = match &information.registration_access_token {
+            Some(token) if client.token.as_ref().is_none_or(|old| !is_same(old, token)) => {
+                client.token = Some(token.clone());
+                PutToken::New
+            }
+            _ => PutToken::Kept,
+        };
+        client.metadata = information.metadata();
+        let told = information.client_secret.as_ref();
+        let told = told.filter(|secret| !is_same(secret, &client.secret));
+        // A server may replace it and not tell, or tell another text for the same.
+        let still_opens = self.opens(client, &client.secret).await;
+        let is_new = !still_opens.unwrap_or(told.is_none());
+        if let Some(secret) = told.filter(|_| is_new) {
+            client.secret = secret.clone();
+        }
+        (is_new, token)
+    }
+
+    async fn delete(&mut self, client: &Client) -> Option<Delete> {
+        let answer = match self.manage(client, Method::DELETE, None).await {
+            Ok(answer) => answer,
+            Err(fault) => {
+                self.left_behind(&client.id, &fault.to_string());
+                return None;
+            }
+        };
+        let delete = match answer.status() {
+            StatusCode::NO_CONTENT => Delete::Answers204,
+            StatusCode::OK => Delete::Answers200,
+            status => {
+                self.left_behind(&client.id, answer.fault().message());
+                let is_unsupported =
+                    status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED;
+                return is_unsupported.then_some(Delete::Unsupported);
+            }
+        };
+        if self.opens(client, &client.secret).await == Some(true) {
+            let sentence = "The server deleted the client, and its secret still opens tokens: look for a cache there.";
+            self.found(Severity::Warning, "DELETED_STILL_OPENS", sentence);
+        }
+        Some(delete)
+    }
+
+    fn left_behind(&mut self, client_id: &str, why: &str) {
+        let sentence =
+            format!("The client {client_id} stays behind: delete it at the server ({why}).");
+        self.found(Severity::Error, "LEFT_BEHIND", &sentence);
+    }
+
+    fn compare(&mut self, learned: Behaviour) {
+        let configured = self.idp.behaviour;
+        self.member("get", configured.get, learned.get);
+        self.member("put_secret", configured.put_secret, learned.put_secret);
+        self.member("put_token", configured.put_token, learned.put_token);
+        self.member("delete", configured.delete, learned.delete);
+    }
+
+    fn member<T: Serialize + PartialEq>(
+        &mut self,
+        name: &str,
+        configured: Option<T>,
+        learned: Option<T>,
+    ) {
+        let Some(learned) = learned else {
+            return;
+        };
+        let is = word(&learned);
+        match configured {
+            Some(configured) if configured == learned => {
+                let sentence = format!("idp.behaviour.{name}: {is}, as configured.");
+                self.found(Severity::Ok, "BEHAVIOUR", &sentence);
+            }
+            Some(configured) => {
+                let sentence = format!(
+                    "Set idp.behaviour.{name}: {is} (it is {}).",
+                    word(&configured)
+                );
+                self.found(Severity::Error, "BEHAVIOUR_DIFFERS", &sentence);
+            }
+            None => {
+                let sentence = format!("Set idp.behaviour.{name}: {is} (it is not set).");
+                self.found(Severity::Warning, "BEHAVIOUR_LEARNED", &sentence);
+            }
+        }
+    }
+}
+
+/// The word in the configuration.
+fn word(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn is_same(a: &SecretString, b: &SecretString) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "they are compared")]
+    let is_same = a.expose_secret() == b.expose_secret();
+    is_same
+}
+
+fn failed(code: &str, what: &str, fault: &Fault) -> Finding {
+    Finding::new(Severity::Error, code, &format!("{what}: {fault}"))
+}
