@@ -33,9 +33,13 @@ impl Kept {
         }
     }
 
-    /// The same after an answer about the client.
+    /// The same after an answer about the client. What is not in the answer stays: servers leave out of a GET what a PUT
+    /// must not.
     pub(crate) fn after(&self, information: &Information) -> Self {
+        let mut metadata = self.metadata.clone();
+        metadata.extend(information.metadata());
         Self {
+            metadata,
             own_scopes: self.own_scopes.clone(),
             ..Self::new(information)
         }

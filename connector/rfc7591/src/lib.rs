@@ -38,6 +38,7 @@ use crate::change::{Change, Secret};
 use crate::config::UnauthorizedMeans;
 use crate::kept::Kept;
 use crate::map::Mapping;
+use crate::metadata::Information;
 
 /// The most registrations of a client: all of them are in its row.
 const MOST_REGISTRATIONS: usize = 500;
@@ -120,8 +121,8 @@ impl Idp for Rfc7591 {
     fn own_credential(&self) -> Option<&str> {
         // A second one is as safe: what is not in the store is never touched.
         let own = match (self.api.registration(), self.api.management()) {
-            (api::Registration::Credential { credential, .. }, _) => Some(credential),
-            (_, Management::Credential(credential)) => Some(credential),
+            (api::Registration::Credential { credential, .. }, _)
+            | (_, Management::Credential(credential)) => Some(credential),
             _ => None,
         };
         own.map(|OwnCredential { client_id, .. }| client_id.as_str())
@@ -216,7 +217,9 @@ impl Idp for Rfc7591 {
             after: None,
         };
         let information = self.change(deadline, client.handle(), change).await?;
-        let expires_at = information.as_ref().and_then(|i| i.secret_expires_at());
+        let expires_at = information
+            .as_ref()
+            .and_then(Information::secret_expires_at);
         let secret = information.and_then(|information| information.client_secret);
         let Some(secret) = secret else {
             let message = "the server was to make a new secret and answered with none: run `check --probe` and correct \

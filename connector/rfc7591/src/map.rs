@@ -4,7 +4,8 @@
 use dcr_connector::SecretFile;
 use dcr_connector::fault::{Fault, FaultKind, Outcome, Violation};
 use dcr_connector::model::{
-    Adjustment, AuthMethod, ClientUpdate, Field, GrantType, Malformed, NewClient, Sentence,
+    Adjustment, AuthMethod, ClientUpdate, Description, Field, GrantType, Malformed, NewClient,
+    RedirectUri, Scope, Sentence,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -61,8 +62,12 @@ impl Mapping {
         .filter_map(|(is_asked, response_type)| is_asked.then_some(response_type))
         .collect();
         let grant_types: Vec<_> = client.grant_types.iter().map(|g| g.as_str()).collect();
-        let redirect_uris: Vec<_> = client.redirect_uris.iter().map(|u| u.as_str()).collect();
-        let scopes: Vec<_> = client.scopes.iter().map(|s| s.as_str()).collect();
+        let redirect_uris: Vec<_> = client
+            .redirect_uris
+            .iter()
+            .map(RedirectUri::as_str)
+            .collect();
+        let scopes: Vec<_> = client.scopes.iter().map(Scope::as_str).collect();
         let mut metadata = Metadata::from_iter([
             ("client_name".to_owned(), json!(client.name.as_str())),
             ("grant_types".to_owned(), json!(grant_types)),
@@ -117,10 +122,10 @@ pub(crate) fn apply(update: &ClientUpdate, metadata: &mut Metadata) -> Vec<Adjus
         metadata.insert("client_name".to_owned(), json!(name.as_str()));
     }
     if let Some(uris) = &update.redirect_uris {
-        let uris: Vec<_> = uris.iter().map(|uri| uri.as_str()).collect();
+        let uris: Vec<_> = uris.iter().map(RedirectUri::as_str).collect();
         metadata.insert("redirect_uris".to_owned(), json!(uris));
     }
-    let description = update.description.as_ref().map(|text| text.as_str());
+    let description = update.description.as_ref().map(Description::as_str);
     no_description(description).into_iter().collect()
 }
 
@@ -202,7 +207,7 @@ pub(crate) fn compare(asked: &NewClient, made: &Metadata) -> Result<Vec<Adjustme
     if text("client_name").is_some_and(|name| name != asked.name.as_str()) {
         adjusted(Field::Name, "The server gave the client another name.");
     }
-    let description = asked.description.as_ref().map(|text| text.as_str());
+    let description = asked.description.as_ref().map(Description::as_str);
     adjustments.extend(no_description(description));
     if violations.is_empty() {
         Ok(adjustments)

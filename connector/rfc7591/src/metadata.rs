@@ -53,11 +53,12 @@ impl Information {
         Timestamp::from_second(seconds).ok()
     }
 
-    /// The metadata that an update sends back: all that the server gave and takes. A null says that there is nothing, and
-    /// would be taken for a wish to remove it.
+    /// The metadata that an update sends back: all that the server gave and takes. What is empty says that there is
+    /// nothing, as leaving it out does (RFC 7592 section 2.2), and some servers refuse it; an empty list is left, for
+    /// without it a default may take its place.
     pub(crate) fn metadata(&self) -> Metadata {
         let kept = |(name, value): &(&String, &Value)| {
-            !value.is_null()
+            !is_nothing(value)
                 && !name.starts_with("registration_")
                 && !OF_THE_REGISTRATION.contains(&name.as_str())
         };
@@ -65,6 +66,15 @@ impl Information {
         members
             .map(|(name, value)| (name.clone(), in_form(name, value)))
             .collect()
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Array(_) | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -125,11 +135,12 @@ mod tests {
             "client_id": "c", "client_secret": "planted", "client_id_issued_at": 1,
             "client_secret_expires_at": 0, "registration_access_token": "planted",
             "registration_client_uri": "https://idp.example/reg/c", "registration_access_token_expires_in": 5,
-            "scope": "a b", "jwks": null, "unheard_of": {"of": [1, 2.5, null]},
+            "scope": "a b", "jwks": null, "metadata": {}, "client_uri": "", "response_types": [], "unheard_of": {"of": [1, 2.5, null]},
             "token_endpoint_auth_method": ["client_secret_post"],
         }));
         let expected = json!({
-            "scope": "a b", "unheard_of": {"of": [1, 2.5, null]}, "token_endpoint_auth_method": "client_secret_post",
+            "scope": "a b", "unheard_of": {"of": [1, 2.5, null]}, "response_types": [],
+            "token_endpoint_auth_method": "client_secret_post",
         });
         assert_eq!(Value::Object(information.metadata()), expected);
         assert!(!format!("{information:?}").contains("planted"));

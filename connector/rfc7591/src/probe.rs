@@ -72,6 +72,14 @@ struct Client {
     tried_by: Option<ClientAuthMethod>,
 }
 
+/// What an answer is worth.
+enum Read {
+    Information(Information),
+    Refused,
+    /// Nothing is to be learned of it.
+    Nothing,
+}
+
 /// What a PUT did.
 enum Put {
     Kept,
@@ -224,12 +232,11 @@ impl Probe<'_> {
             ..Behaviour::default()
         };
         let (without, first) = self.put(client, None).await;
-        let (with, second) = match without {
-            Put::Unsupported => (Put::Unsupported, None),
-            _ => {
-                let current = client.secret.clone();
-                self.put(client, Some(&current)).await
-            }
+        let (with, second) = if matches!(without, Put::Unsupported) {
+            (Put::Unsupported, None)
+        } else {
+            let current = client.secret.clone();
+            self.put(client, Some(&current)).await
         };
         learned.put_secret = Some(match (without, with) {
             (Put::Kept, _) => PutSecret::Kept,
@@ -263,9 +270,10 @@ impl Probe<'_> {
 
     async fn get(&mut self, client: &mut Client) -> Option<Get> {
         let answer = self.manage(client, Method::GET, None).await;
-        let information = self.read("GET", answer);
-        let Some(information) = information? else {
-            return Some(Get::Unsupported);
+        let information = match self.read("GET", answer) {
+            Read::Information(information) => information,
+            Read::Refused => return Some(Get::Unsupported),
+            Read::Nothing => return None,
         };
         let (secret, token) = self.follow(client, &information).await;
         Some(match (token, secret) {
@@ -293,7 +301,7 @@ impl Probe<'_> {
         let with = if secret.is_some() { "with" } else { "without" };
         let what = format!("PUT {with} client_secret");
         match self.read(&what, answer) {
-            Some(Some(information)) => {
+            Read::Information(information) => {
                 let (is_new, token) = self.follow(client, &information).await;
                 (if is_new { Put::New } else { Put::Kept }, Some(token))
             }
@@ -302,8 +310,7 @@ impl Probe<'_> {
         }
     }
 
-    /// What was answered: `Some(None)` when the server refuses, `None` when nothing is to be learned.
-    fn read(&mut self, what: &str, answer: Result<Answer, Fault>) -> Option<Option<Information>> {
+    fn read(&mut self, what: &str, answer: Result<Answer, Fault>) -> Read {
         let read = answer.and_then(|answer| {
             if answer.status().is_client_error() || answer.status() == StatusCode::NOT_IMPLEMENTED {
                 let sentence = format!("The server refuses a {what}: {}", answer.fault().message());
@@ -312,15 +319,15 @@ impl Probe<'_> {
             answer.expect(&[StatusCode::OK])?.json().map(Ok)
         });
         match read {
-            Ok(Ok(information)) => Some(Some(information)),
+            Ok(Ok(information)) => Read::Information(information),
             Ok(Err(sentence)) => {
                 self.found(Severity::Ok, "REFUSED", &sentence);
-                Some(None)
+                Read::Refused
             }
             Err(fault) => {
                 let what = format!("A {what} could not be tried");
                 self.findings.push(failed("NOT_LEARNED", &what, &fault));
-                None
+                Read::Nothing
             }
         }
     }

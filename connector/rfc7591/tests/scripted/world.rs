@@ -2,18 +2,25 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dcr_tests::{Connector, Folder, Gateway, Konnect, Planted, Process, Provider, Proxy, suite};
 
+use tokio::time::{Instant, sleep};
+
 use crate::server::{Get, Manners, OWN, PutSecret, Registration, Server};
 
 const CONNECTOR: &str = env!("CARGO_BIN_EXE_dcr-connector-rfc7591");
 /// Longer than a process may take to end, or to do one thing and end.
 const END: Duration = Duration::from_secs(20);
+/// Between two looks at what changes by itself.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// Management by one token for all clients; its secret is beside the section.
+pub(crate) const DCRM: &str = "  management:\n    client_credentials: {client_id: dcr-bridge, \
+                               client_secret_file: SECRET, scope: dcrm}\n";
 
 /// A running bridge with two providers, `one` and `two`, on one connector.
 pub(crate) struct World {
@@ -69,9 +76,17 @@ impl World {
         self.konnect_two = konnect_of(&self.gateway, "two", &self.proxy);
     }
 
-    /// Where the store is.
-    pub(crate) fn store(&self) -> PathBuf {
-        self.kept.path().join("store.db")
+    /// Waits until the server has no client left.
+    #[track_caller]
+    pub(crate) fn until_empty(&self) -> impl Future<Output = ()> {
+        let place = std::panic::Location::caller();
+        async move {
+            let end = Instant::now() + END;
+            while !self.server.ids().is_empty() {
+                assert!(Instant::now() < end, "{place}: a client is left behind");
+                sleep(LOOK).await;
+            }
+        }
     }
 
     /// Whether a secret of a client is good, as an application finds out.
@@ -134,6 +149,22 @@ impl World {
     }
 }
 
+/// What `check` says of a section `idp` that cannot be used.
+pub(crate) async fn refusal(section: &str) -> String {
+    let folder = Folder::new();
+    let _ = folder.write("key", &STANDARD.encode([7; 32]));
+    let section = section.replace("FOLDER", &folder.path().display().to_string());
+    let yaml = format!(
+        "installation: e2e\nlisten: 127.0.0.1:0\nprobe_listen: 127.0.0.1:0\nidp:\n{section}"
+    );
+    let file = folder.write("connector.yaml", &yaml);
+    let arguments = ["check".as_ref(), "--config".as_ref(), file.as_os_str()];
+    let mut process = Process::start(CONNECTOR, &arguments);
+    let status = process.ended(END).await;
+    assert!(!status.success(), "it was content with {section}");
+    process.output()
+}
+
 async fn bridge(section: &str) -> (Connector, Gateway) {
     let connector = Connector::start(CONNECTOR, |_| section.to_owned(), "").await;
     let providers = ["one", "two"].map(|id| Provider::new(id, connector.address));
@@ -177,7 +208,8 @@ fn section(server: &Server, proxy: &Proxy, kept: &Folder, more: &str) -> String 
         Registration::Open => writeln!(section, "  registration: {{open: true}}"),
     };
     written.expect("a text grows");
-    section.push_str(more);
+    let more = more.replace("SECRET", &secret.to_string());
+    section.push_str(&more.replace("ISSUER", &proxy.url()));
     section
 }
 

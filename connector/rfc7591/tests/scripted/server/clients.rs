@@ -156,6 +156,8 @@ impl Clients {
             let method = said["token_endpoint_auth_method"].take();
             said["token_endpoint_auth_method"] = json!([method]);
         }
+        let members = said.as_object_mut().expect("an object");
+        members.retain(|name, _| !manners.get_leaves_out.contains(&name.as_str()));
         (StatusCode::OK, Some(said))
     }
 

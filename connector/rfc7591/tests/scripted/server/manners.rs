@@ -34,6 +34,10 @@ pub(crate) enum PutSecret {
 
 /// One server.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a table of what is so and what is not"
+)]
 pub(crate) struct Manners {
     pub(crate) registration_path: &'static str,
     pub(crate) token_path: &'static str,
@@ -54,6 +58,8 @@ pub(crate) struct Manners {
     pub(crate) doubles_slashes: bool,
     /// Answers a GET with a list where a text belongs, and does not take it back.
     pub(crate) lists_auth_method: bool,
+    /// Members that a GET does not tell.
+    pub(crate) get_leaves_out: &'static [&'static str],
     /// Members that it answers with of its own, and wants back.
     pub(crate) own_members: Map<String, Value>,
     /// The grant types that it gives.
@@ -87,6 +93,7 @@ impl Default for Manners {
             says_200: false,
             doubles_slashes: false,
             lists_auth_method: false,
+            get_leaves_out: &[],
             own_members: object(&json!({"unheard_of": {"level": [1, 2.5]}})),
             grant_types: &[
                 "authorization_code",

@@ -113,6 +113,11 @@ impl Server {
         assert!(gone.is_some(), "no client {id}");
     }
 
+    /// Forgets what it complained of, where that was the test's doing.
+    pub(crate) fn forgive(&self) {
+        lock(&self.state.clients).complaints.clear();
+    }
+
     /// Every secret that it gave out.
     pub(crate) fn planted(&self) -> Vec<(&'static str, String)> {
         lock(&self.state.clients).planted.clone()
