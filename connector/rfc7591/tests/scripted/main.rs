@@ -8,6 +8,7 @@
 )]
 
 mod check;
+mod conformance;
 mod faults;
 mod life;
 mod server;
@@ -17,6 +18,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     dcr_tests::suite::main(dcr_tests::tests! {
+        conformance:
+            curity_by_the_tokens_of_its_clients
+            curity_by_one_token_for_all_clients
+            a_server_that_wants_the_secret_sent_back;
         life:
             a_client_opens_tokens_until_it_is_deleted
             an_update_keeps_the_secret_and_all_that_the_server_gave
