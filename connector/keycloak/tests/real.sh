@@ -6,11 +6,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
 export DCR_CACHE=${DCR_CACHE:-$HOME/.cache/dcr-bridge}
-version=26.7.3
 here=connector/keycloak
 # Where the API document and the checker of recordings are.
 specs=${DCR_SPECS:-../shared/specs}
-dist=$DCR_CACHE/keycloak-$version
 venv=$DCR_CACHE/check-exchanges-1
 target=${CARGO_TARGET_DIR:-target}
 
@@ -33,24 +31,12 @@ finish() {
 trap finish EXIT
 trap 'exit 1' INT TERM
 
-for tool in mvn java unzip python3 curl cargo; do
+for tool in java python3 curl cargo; do
     command -v "$tool" >/dev/null || { say "$tool is missing"; exit 1; }
 done
 [ -x "$specs/check-exchanges" ] || { say "the checker of recordings is missing: set DCR_SPECS"; exit 1; }
 
-# Built in a draft that gets its name last: an interrupted run leaves nothing that looks complete.
-if [ ! -d "$dist" ]; then
-    say "installing Keycloak $version"
-    draft=$(mktemp -d "$DCR_CACHE/keycloak-draft.XXXXXX")
-    mvn --quiet --batch-mode dependency:get -Dtransitive=false \
-        -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:zip"
-    mvn --quiet --batch-mode dependency:copy -DoutputDirectory="$draft" \
-        -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:zip"
-    unzip -q "$draft/keycloak-quarkus-dist-$version.zip" -d "$draft"
-    "$draft/keycloak-$version/bin/kc.sh" build --db=dev-mem >"$draft/log" 2>&1 || { cat "$draft/log"; exit 1; }
-    mv "$draft/keycloak-$version" "$dist"
-    rm -r "$draft"
-fi
+dist=$("$here/tests/install.sh")
 if [ ! -e "$venv/complete" ]; then
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check \

@@ -1,0 +1,91 @@
+# shellcheck shell=bash
+# What the scripts that start servers share. Each is called `NAME.sh FOLDER PUBLIC_PORT [MORE]`: it installs its server
+# once into $DCR_CACHE, starts one with nothing in it on a free port of 127.0.0.1, and ends when that is ready. The server
+# believes that the world reaches it at http://127.0.0.1:PUBLIC_PORT, as one does behind an ingress; whoever starts it
+# puts something there. In the folder are then
+#   pid           the process to end
+#   server.json   how it is reached and what can be expected of it, for the suite in ../real: `told` below
+#   idp.yaml      the section `idp` of the connector's configuration, without its store
+#   clients       a command that prints the ids of the clients that live there, one a line
+#   log           what it printed
+# and whatever else the server keeps. The folder holds secrets.
+
+export DCR_CACHE=${DCR_CACHE:-$HOME/.cache/dcr-bridge}
+umask 077
+
+say() { printf '== %s\n' "$*" >&2; }
+
+need() {
+    local tool
+    for tool; do command -v "$tool" >/dev/null || { say "$tool is missing"; return 1; }; done
+}
+
+# Debian packages that bring a command which is missing.
+need_from_debian() {
+    local tool=$1
+    shift
+    command -v "$tool" >/dev/null && return
+    say "installing $*"
+    (
+        exec 8>"$DCR_CACHE/apt.lock"
+        flock 8
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
+    ) >&2
+}
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+password() { python3 -c 'import secrets; print(secrets.token_urlsafe(24), end="")'; }
+
+# Has a function build into a draft folder that gets its name last: an interrupted run leaves nothing that looks
+# complete, and of two runs one waits. Prints where it is.
+install_once() {
+    local name=$1 build=$2 draft
+    if [ ! -d "$DCR_CACHE/$name" ]; then
+        mkdir -p "$DCR_CACHE"
+        (
+            exec 8>"$DCR_CACHE/$name.lock"
+            flock 8
+            [ ! -d "$DCR_CACHE/$name" ] || exit 0
+            say "installing $name"
+            draft=$(mktemp -d "$DCR_CACHE/$name-draft.XXXXXX")
+            "$build" "$draft" >&2
+            mv -T "$draft" "$DCR_CACHE/$name"
+        ) || return
+    fi
+    printf '%s\n' "$DCR_CACHE/$name"
+}
+
+# Waits until a page is there, for as long as the process lives, half a minute at most if not told otherwise.
+await() {
+    local folder=$1 url=$2 seconds=${3:-30} process
+    process=$(cat "$folder/pid")
+    for _ in $(seq $((seconds * 10))); do
+        curl -sf -o /dev/null --max-time 5 "$url" && return
+        kill -0 "$process" 2>/dev/null || break
+        sleep 0.1
+    done
+    say "no answer from $url"
+    tail -n 20 "$folder/log" >&2
+    return 1
+}
+
+# Writes the command that lists the server's clients; the script is read from standard input.
+lister() {
+    { printf '#!/usr/bin/env bash\nset -euo pipefail\ncd %q\n' "$1" && cat; } >"$1/clients"
+    chmod u+x "$1/clients"
+}
+
+# Writes server.json, the last of all: origin (where it listens), token_endpoint, and what else is read from standard
+# input as JSON: scope (which a client asks for at the token endpoint, if it must), credentials (files with secrets of the
+# connector's own), updates and rotates (whether an update and a rotation can be had there).
+told() {
+    local folder=$1 origin=$2 token_endpoint=$3
+    python3 -c '
+import json, sys
+origin, token_endpoint = sys.argv[1:]
+json.dump({"origin": origin, "token_endpoint": token_endpoint, **json.load(sys.stdin)}, sys.stdout)
+' "$origin" "$token_endpoint" >"$folder/server.draft"
+    mv "$folder/server.draft" "$folder/server.json"
+}
