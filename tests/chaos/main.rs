@@ -35,7 +35,6 @@ mod mishaps;
 mod names;
 mod passed;
 mod plan;
-mod ports;
 mod protections;
 mod replica;
 mod stalls;

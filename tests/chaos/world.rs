@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dcr_tests::loopback;
+use dcr_tests::ports::Ports;
 use dcr_tests::{Folder, Process, Provider};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -26,7 +27,6 @@ use crate::journal::now;
 use crate::keys::Keys;
 use crate::names::Names;
 use crate::plan::{Levels, Story};
-use crate::ports::Ports;
 use crate::protections::Protection;
 use crate::replica::{Hole, Replica};
 use crate::stalls::Stalls;
@@ -128,7 +128,7 @@ impl World {
     pub(crate) async fn start(options: Options, stories: impl Iterator<Item = Story>) -> Self {
         let folder = Folder::new();
         let mut ports = Ports::lease();
-        let mut port = || ports.next();
+        let mut port = || ports.next_address();
         let (idp, gateways, connectors) = (port(), [port(), port()], [port(), port()]);
         let certificates = Arc::new(Certificates::new(folder.path()));
         let replicas = [0, 1].map(|number| Arc::new(Replica::new(number, connectors[number])));

@@ -1,6 +1,6 @@
 //! The bridge's processes with their configuration: a gateway, and a connector of any kind.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -230,6 +230,7 @@ pub struct Connector {
     pub probes: SocketAddr,
     /// Its configuration, `connector.yaml` in this folder.
     pub folder: Folder,
+    program: OsString,
 }
 
 impl Connector {
@@ -240,29 +241,55 @@ impl Connector {
         idp: impl FnOnce(&Folder) -> String,
         more: &str,
     ) -> Self {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_at(program, anywhere, idp, more).await
+    }
+
+    /// The same at an address that it has again when it is started [`again`](Self::again).
+    pub async fn start_at(
+        program: impl AsRef<OsStr>,
+        listen: SocketAddr,
+        idp: impl FnOnce(&Folder) -> String,
+        more: &str,
+    ) -> Self {
         let folder = Folder::new();
         let idp = idp(&folder);
         let yaml = format!(
-            "installation: {INSTALLATION}\nlisten: 127.0.0.1:0\nprobe_listen: 127.0.0.1:0\n{more}idp:\n{idp}"
+            "installation: {INSTALLATION}\nlisten: {listen}\nprobe_listen: 127.0.0.1:0\n{more}idp:\n{idp}"
         );
-        let file = folder.write("connector.yaml", &yaml);
-        let arguments = [
-            "--log".as_ref(),
-            "trace".as_ref(),
-            "serve".as_ref(),
-            "--config".as_ref(),
-            file.as_os_str(),
-        ];
-        let mut process = Process::start(program, &arguments);
-        let address = listening(&mut process, "listen").await;
-        let probes = listening(&mut process, "probe_listen").await;
+        let _ = folder.write("connector.yaml", &yaml);
+        let program = program.as_ref().to_owned();
+        let (process, address, probes) = connector(&program, &folder).await;
         Self {
             process,
             address,
             probes,
             folder,
+            program,
         }
     }
+
+    /// Starts it once more on its configuration, after it has ended; gives back the process that was.
+    pub async fn again(&mut self) -> Process {
+        let (process, address, probes) = connector(&self.program, &self.folder).await;
+        (self.address, self.probes) = (address, probes);
+        std::mem::replace(&mut self.process, process)
+    }
+}
+
+async fn connector(program: &OsStr, folder: &Folder) -> (Process, SocketAddr, SocketAddr) {
+    let file = folder.path().join("connector.yaml");
+    let arguments = [
+        "--log".as_ref(),
+        "trace".as_ref(),
+        "serve".as_ref(),
+        "--config".as_ref(),
+        file.as_os_str(),
+    ];
+    let mut process = Process::start(program, &arguments);
+    let address = listening(&mut process, "listen").await;
+    let probes = listening(&mut process, "probe_listen").await;
+    (process, address, probes)
 }
 
 impl Connector {

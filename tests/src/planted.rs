@@ -1,5 +1,8 @@
 //! The search for secrets in whatever was printed.
 
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
@@ -57,6 +60,40 @@ impl Planted {
                 })
         });
         hits.collect()
+    }
+
+    /// The files below a folder that hold a planted secret as it is: for what is too big to be read as a text.
+    #[must_use]
+    pub fn found_below(&self, folder: &Path) -> String {
+        let secrets: Vec<_> = self
+            .lock()
+            .iter()
+            .map(|(_, secret)| secret.clone())
+            .collect();
+        let mut grep = Command::new("grep")
+            .args([
+                "--recursive",
+                "--text",
+                "--fixed-strings",
+                "--files-with-matches",
+                "--file=-",
+            ])
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("grep is there");
+        let mut patterns = grep.stdin.take().expect("it was piped");
+        patterns
+            .write_all(secrets.join("\n").as_bytes())
+            .expect("grep reads its patterns");
+        drop(patterns);
+        let found = grep.wait_with_output().expect("grep ends");
+        assert!(
+            found.status.code().is_some_and(|code| code < 2),
+            "grep could not read it all"
+        );
+        String::from_utf8_lossy(&found.stdout).into_owned()
     }
 
     /// Fails when a text holds a planted secret.

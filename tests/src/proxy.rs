@@ -64,24 +64,30 @@ impl Proxy {
     /// Stands before the server at a URL (scheme, host and port).
     #[must_use]
     pub fn before(target: &str) -> Self {
-        Self::start(target, None)
+        Self::start(SocketAddr::from(([127, 0, 0, 1], 0)), target, None)
     }
 
     /// Stands before a server and writes every exchange to a file, one JSON object a line (`method`, `url`,
     /// `request_headers`, `request_body`, `status`, `response_headers`, `response_body`). The file holds secrets.
     #[must_use]
     pub fn recording(target: &str, file: &Path) -> Self {
+        Self::recording_at(SocketAddr::from(([127, 0, 0, 1], 0)), target, file)
+    }
+
+    /// The same at an address that the server has been told is its own.
+    #[must_use]
+    pub fn recording_at(address: SocketAddr, target: &str, file: &Path) -> Self {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(file)
             .unwrap_or_else(|e| panic!("cannot write {}: {e}", file.display()));
-        Self::start(target, Some(Mutex::new(file)))
+        Self::start(address, target, Some(Mutex::new(file)))
     }
 
-    fn start(target: &str, recording: Option<Mutex<File>>) -> Self {
-        let reserved = bound(SocketAddr::from(([127, 0, 0, 1], 0)));
+    fn start(address: SocketAddr, target: &str, recording: Option<Mutex<File>>) -> Self {
+        let reserved = bound(address);
         let address = reserved
             .local_addr()
             .expect("a bound socket has an address");

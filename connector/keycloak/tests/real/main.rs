@@ -20,16 +20,13 @@ mod ownership;
 mod scopes;
 mod world;
 
-use std::io::{Write as _, stdout};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use clap::Parser;
+use dcr_tests::scenarios;
+use dcr_tests::scenarios::{Scenario, run};
 use dcr_tests::token::TokenEndpoint;
-use tokio::task::JoinSet;
 
 use admin::Admin;
 
@@ -82,14 +79,6 @@ impl Setup {
             "{url}/realms/{realm}/protocol/openid-connect/token"
         ))
     }
-}
-
-type Scenario = (&'static str, Pin<Box<dyn Future<Output = ()> + Send>>);
-
-macro_rules! scenarios {
-    ($setup:expr, $($module:ident: $($name:ident)*;)*) => {
-        vec![$($((stringify!($name), Box::pin($module::$name($setup)) as _),)*)*]
-    };
 }
 
 fn scenarios(setup: &'static Setup) -> Vec<Scenario> {
@@ -152,8 +141,6 @@ fn scenarios(setup: &'static Setup) -> Vec<Scenario> {
     }
 }
 
-static PANIC: Mutex<String> = Mutex::new(String::new());
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -183,33 +170,5 @@ async fn main() -> ExitCode {
         admin,
     }));
 
-    std::panic::set_hook(Box::new(|info| {
-        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string();
-    }));
-    let (mut passed, mut failed) = (0, 0);
-    let only = &setup.arguments.only;
-    for (name, scenario) in scenarios(setup) {
-        if !only.is_empty() && !only.iter().any(|text| name.contains(text.as_str())) {
-            continue;
-        }
-        let began = Instant::now();
-        // Each in a task of its own, so that its panic ends nothing but itself.
-        let mut task = JoinSet::new();
-        task.spawn(scenario);
-        let line = if let Some(Ok(())) = task.join_next().await {
-            passed += 1;
-            format!("ok {name} ({:.1} s)", began.elapsed().as_secs_f32())
-        } else {
-            failed += 1;
-            let reason = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
-            format!("FAILED {name}: {reason}")
-        };
-        let _ = writeln!(stdout(), "{line}");
-    }
-    let _ = writeln!(stdout(), "{passed} passed, {failed} failed");
-    if failed == 0 && passed > 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    run(scenarios(setup), &setup.arguments.only).await
 }

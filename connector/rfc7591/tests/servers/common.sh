@@ -34,7 +34,17 @@ need_from_debian() {
     ) >&2
 }
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# Below the range that outgoing connections take theirs from: it may be a while until the port is listened on.
+free_port() {
+    python3 -c '
+import random, socket
+while True:
+    port = random.randrange(16000, 32000)
+    with socket.socket() as s:
+        if s.connect_ex(("127.0.0.1", port)):
+            print(port)
+            break'
+}
 
 password() { python3 -c 'import secrets; print(secrets.token_urlsafe(24), end="")'; }
 
@@ -77,15 +87,10 @@ lister() {
     chmod u+x "$1/clients"
 }
 
-# Writes server.json, the last of all: origin (where it listens), token_endpoint, and what else is read from standard
-# input as JSON: scope (which a client asks for at the token endpoint, if it must), credentials (files with secrets of the
-# connector's own), updates and rotates (whether an update and a rotation can be had there).
+# Writes server.json from standard input, the last of all: public and origin (where the world and where the suite's proxy
+# reach it), registration_path, token_path, credentials (files with secrets of the connector's own), updates and rotates
+# (whether an update that keeps the secret, and a rotation, are to be had there).
 told() {
-    local folder=$1 origin=$2 token_endpoint=$3
-    python3 -c '
-import json, sys
-origin, token_endpoint = sys.argv[1:]
-json.dump({"origin": origin, "token_endpoint": token_endpoint, **json.load(sys.stdin)}, sys.stdout)
-' "$origin" "$token_endpoint" >"$folder/server.draft"
-    mv "$folder/server.draft" "$folder/server.json"
+    cat >"$1/server.draft"
+    mv "$1/server.draft" "$1/server.json"
 }

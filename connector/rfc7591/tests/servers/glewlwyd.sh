@@ -93,6 +93,9 @@ clients = sqlite3.connect("file:database?mode=ro", uri=True, timeout=10).execute
     "select gc_client_id from g_client where gc_enabled = 1 and gc_client_id <> ?", ("dcr-bridge",))
 print("".join(f"{id}\n" for (id,) in clients), end="")'
 BASH
-told "$folder" "$url" "http://127.0.0.1:$public/api/oidc/token" <<JSON
-{"scope": "orders.read", "credentials": ["$folder/client-secret"], "updates": false, "rotates": true}
+told "$folder" <<JSON
+{
+  "public": "http://127.0.0.1:$public", "origin": "$url", "registration_path": "/api/oidc/register", "token_path": "/api/oidc/token",
+  "credentials": ["$folder/client-secret"], "updates": false, "rotates": true
+}
 JSON

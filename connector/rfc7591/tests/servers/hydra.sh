@@ -62,6 +62,9 @@ while path:
     path = clients and following and following[1]
 PYTHON
 BASH
-told "$folder" "http://127.0.0.1:$port" "http://127.0.0.1:$public/oauth2/token" <<JSON
-{"scope": null, "credentials": [], "updates": true, "rotates": false}
+told "$folder" <<JSON
+{
+  "public": "http://127.0.0.1:$public", "origin": "http://127.0.0.1:$port", "registration_path": "/oauth2/register", "token_path": "/oauth2/token",
+  "credentials": [], "updates": true, "rotates": false
+}
 JSON

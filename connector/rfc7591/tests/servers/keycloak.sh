@@ -59,6 +59,9 @@ for client in json.load(sys.stdin):
     if client.get("attributes", {}).get("client.secret.creation.time"):
         print(client["clientId"])'
 BASH
-told "$folder" "$url" "http://127.0.0.1:$public/realms/apis/protocol/openid-connect/token" <<JSON
-{"scope": null, "credentials": ["$folder/initial-access-token"], "updates": true, "rotates": false}
+told "$folder" <<JSON
+{
+  "public": "http://127.0.0.1:$public", "origin": "$url", "registration_path": "/realms/apis/clients-registrations/openid-connect", "token_path": "/realms/apis/protocol/openid-connect/token",
+  "credentials": ["$folder/initial-access-token"], "updates": true, "rotates": false
+}
 JSON

@@ -30,6 +30,9 @@ cat >"$folder/idp.yaml" <<YAML
   behaviour: {get: nothing, put_secret: $secret, put_token: $token, delete: answers_204}
 YAML
 lister "$folder" <<<"curl -sS -f http://127.0.0.1:$admin/"
-told "$folder" "http://127.0.0.1:$port" "http://127.0.0.1:$public/token" <<JSON
-{"scope": null, "credentials": ["$folder/initial-access-token"], "updates": true, "rotates": $rotates}
+told "$folder" <<JSON
+{
+  "public": "http://127.0.0.1:$public", "origin": "http://127.0.0.1:$port", "registration_path": "/reg", "token_path": "/token",
+  "credentials": ["$folder/initial-access-token"], "updates": true, "rotates": $rotates
+}
 JSON

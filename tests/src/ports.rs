@@ -9,13 +9,15 @@ const BLOCK: u16 = 32;
 
 /// A block of ports, no other world's: its first one is listened on for as long as this is kept.
 #[derive(Debug)]
-pub(crate) struct Ports {
+pub struct Ports {
     _lease: TcpListener,
     free: std::ops::Range<u16>,
 }
 
 impl Ports {
-    pub(crate) fn lease() -> Self {
+    /// Leases a block.
+    #[must_use]
+    pub fn lease() -> Self {
         loop {
             let first = FIRST + BLOCK * fastrand::u16(..BLOCKS);
             if let Ok(lease) = TcpListener::bind((Ipv4Addr::LOCALHOST, first)) {
@@ -28,7 +30,8 @@ impl Ports {
     }
 
     /// One that nobody else has at the moment either.
-    pub(crate) fn next(&mut self) -> SocketAddr {
+    #[must_use]
+    pub fn next_address(&mut self) -> SocketAddr {
         let mut free = self
             .free
             .by_ref()

@@ -1,0 +1,70 @@
+//! What users run against a bridge and against a connector, run before this server.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::Duration;
+
+use dcr_tests::{Folder, Process};
+
+use crate::Setup;
+use crate::server::SCOPE;
+use crate::world::World;
+
+/// Longer than such a run may take.
+const LIMIT: Duration = Duration::from_secs(240);
+
+pub(crate) async fn konnect_sim_is_content(setup: &'static Setup) {
+    let world = World::start(setup).await;
+    let before = setup.server.clients().await;
+    let folder = Folder::new();
+    let key = folder.write("key", world.gateway.key("one"));
+    let words = [
+        "--base-url",
+        world.konnect.base_url(),
+        "--api-key-file",
+        key.to_str().expect("a path of ours"),
+        "--token-url",
+        &setup.server.token_url(),
+        "contract",
+    ];
+    content(&setup.arguments.konnect_sim, &words).await;
+    assert_eq!(setup.server.clients().await, before, "clients stay behind");
+    world.end().await;
+}
+
+pub(crate) async fn conformance_is_content(setup: &'static Setup) {
+    let world = World::start(setup).await;
+    let before = setup.server.clients().await;
+    let address = format!("http://{}", world.connector.address);
+    let token_url = setup.server.token_url();
+    let words = [
+        "--connector",
+        &address,
+        "--profile",
+        "core",
+        "--installation",
+        "e2e",
+        "--scope",
+        SCOPE,
+        "--token-url",
+        &token_url,
+        "--token-scope",
+        SCOPE,
+    ];
+    content(&setup.arguments.conformance, &words).await;
+    assert_eq!(setup.server.clients().await, before, "clients stay behind");
+    world.end().await;
+}
+
+/// Runs a command that has to be content.
+async fn content(program: &Path, words: &[&str]) {
+    let words: Vec<_> = words.iter().map(OsStr::new).collect();
+    let mut process = Process::start(program, &words);
+    let status = process.ended(LIMIT).await;
+    assert!(
+        status.success(),
+        "{}:\n{}",
+        program.display(),
+        process.output()
+    );
+}
