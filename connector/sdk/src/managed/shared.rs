@@ -135,10 +135,15 @@ impl<I: Idp> Shared<I> {
         client_id: &ClientId,
         locked: Locked,
     ) -> Result<Option<(Owned<I::Handle>, Standing)>, Fault> {
-        let Some(found) = self.idp.find(deadline, client_id).await? else {
-            return Ok(None);
-        };
         let own = self.idp.own_credential();
+        let Some(found) = self.idp.find(deadline, client_id).await? else {
+            // Where a store is the mark, the connector's own credential is not found. It is not absent either.
+            return if own == Some(client_id.as_str()) {
+                Err(Fault::no_such_client())
+            } else {
+                Ok(None)
+            };
+        };
         let standing = Standing::of(caller, client_id.as_str(), &found.mark, &self.imported, own);
         match &found.mark {
             Marked::Damaged => {

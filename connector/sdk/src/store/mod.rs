@@ -60,13 +60,18 @@ use self::seal::Closed;
 pub use self::transfer::{Exported, Imported};
 pub use self::upkeep::{Entry, Intent, Reencrypted, State};
 use self::witness::Standing;
-use crate::fault::{Fault, FaultKind, Outcome, Reason};
+use crate::fault::{Fault, FaultKind, Outcome, Reason, Violation};
 use crate::grants::Registrations;
 use crate::mark::Mark;
-use crate::model::{ClientId, Deadline, Installation, ManagedClients, OperationId, Page};
+use crate::model::{
+    ClientId, Deadline, Field, Installation, Malformed, ManagedClients, OperationId, Page,
+};
 
 /// How long to try to write down what the IdP has answered: as long as an answer itself is waited for.
 pub const TIME_TO_WRITE: Duration = Duration::from_secs(30);
+
+/// What the token of a page begins with; the client before the page follows.
+const PAGE_AFTER: &str = "after:";
 
 /// The store. Clones are the same one.
 #[derive(Clone)]
@@ -242,19 +247,28 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable`, also when the store was restored and nobody has looked at it: the list would not be complete.
+    /// `Invalid` for a page token that is not of a store.
     pub async fn list(
         &self,
         deadline: Deadline,
         installation: &Installation,
         page: &Page,
     ) -> Result<ManagedClients, Fault> {
+        let after = page.token.as_deref().map(|token| {
+            let after = token.strip_prefix(PAGE_AFTER);
+            after.ok_or_else(|| {
+                let rule = Malformed::new("must be one that this connector has given");
+                Fault::invalid(vec![Violation::new(Field::Page, &rule)])
+            })
+        });
+        let after = after.transpose()?.unwrap_or_default();
         self.believed(deadline).await?;
         let sql = select!(
             "WHERE installation = $1 AND state = 'live' AND client_id > $2 ORDER BY client_id LIMIT $3"
         );
         let find = sqlx::query(sql)
             .bind(installation.to_string())
-            .bind(page.token.clone().unwrap_or_default())
+            .bind(after.to_owned())
             .bind(i64::from(page.size));
         let attempt = async {
             let found = find.fetch_all(self.database.pool().await?).await?;
@@ -266,7 +280,7 @@ impl Store {
             next: rows
                 .last()
                 .filter(|_| is_full)
-                .map(|row| row.client_id.clone()),
+                .map(|row| format!("{PAGE_AFTER}{}", row.client_id)),
             clients: rows.iter().filter_map(Columns::listed).collect(),
             complete: !is_full,
         })
