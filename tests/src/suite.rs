@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const GATEWAY: &str = "dcr-gateway";
+/// How many tests run at once.
+const AT_ONCE: usize = 6;
 
 /// A test: its name, and what begins it.
 pub type Test = (
@@ -34,7 +36,10 @@ pub fn main(tests: Vec<Test>) -> ExitCode {
     }
     let trial = |(name, begin): Test| Trial::test(name, move || run(begin));
     let trials = tests.into_iter().map(trial).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut arguments = Arguments::from_args();
+    // Most of their time they wait.
+    arguments.test_threads = arguments.test_threads.or(Some(AT_ONCE));
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn run(begin: fn() -> Pin<Box<dyn Future<Output = ()> + Send>>) -> Result<(), Failed> {

@@ -123,7 +123,10 @@ impl Rfc7591 {
     }
 
     /// How an update leaves the secret alone, or replaces it, as is wanted.
-    fn sends(&self, secret: Secret) -> Result<Sends, Fault> {
+    ///
+    /// # Errors
+    /// `Unsupported` when none does.
+    pub(crate) fn sends(&self, secret: Secret) -> Result<Sends, Fault> {
         if !self.is_managed() {
             return Err(Fault::unsupported(
                 "This identity provider does not let the bridge change clients: its administrator has to.",

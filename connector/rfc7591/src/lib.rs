@@ -188,6 +188,7 @@ impl Idp for Rfc7591 {
         client: &Owned<Row>,
         update: &ClientUpdate,
     ) -> Result<Vec<Adjustment>, Fault> {
+        self.sends(Secret::Stays)?;
         let mut adjustments = Vec::new();
         if update.name.is_none() && update.redirect_uris.is_none() {
             return Ok(map::apply(update, &mut metadata::Metadata::new()));

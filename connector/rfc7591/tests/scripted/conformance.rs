@@ -2,7 +2,7 @@
 
 use dcr_conformance::{Options, TokenAuth, TokenOptions, run};
 
-use crate::server::{Manners, OWN, PutSecret};
+use crate::server::{Manners, OWN, PutSecret, Registration};
 use crate::world::{DCRM, World, behaviour};
 
 const AUDIENCE: &str = "https://api.ferry.example";
@@ -20,7 +20,9 @@ async fn holds(world: World, grants: bool) {
         ..TokenOptions::default()
     };
     options.scopes = vec!["orders:read".to_owned()];
-    options.own_client = Some(OWN.0.to_owned());
+    if world.server.manners().registration == Registration::ScopeOnce {
+        options.own_client = Some(OWN.0.to_owned());
+    }
     if grants {
         options.mapped_audience = Some(AUDIENCE.to_owned());
         options.mapped_scope = Some("ferries".to_owned());
