@@ -30,8 +30,7 @@ macro_rules! tests {
 /// The whole `main` of a suite (`harness = false`): runs the tests as `cargo test` does, or is the gateway.
 #[must_use]
 pub fn main(tests: Vec<Test>) -> ExitCode {
-    let name = std::env::args_os().next().map(PathBuf::from);
-    if name.as_deref().and_then(Path::file_name) == Some(GATEWAY.as_ref()) {
+    if !is_itself() {
         return dcr_gateway::run();
     }
     let trial = |(name, begin): Test| Trial::test(name, move || run(begin));
@@ -40,6 +39,13 @@ pub fn main(tests: Vec<Test>) -> ExitCode {
     // Most of their time they wait.
     arguments.test_threads = arguments.test_threads.or(Some(AT_ONCE));
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Whether this process is the suite, and not the gateway.
+#[must_use]
+pub fn is_itself() -> bool {
+    let name = std::env::args_os().next().map(PathBuf::from);
+    name.as_deref().and_then(Path::file_name) != Some(GATEWAY.as_ref())
 }
 
 fn run(begin: fn() -> Pin<Box<dyn Future<Output = ()> + Send>>) -> Result<(), Failed> {

@@ -230,3 +230,130 @@ fn no_description(description: Option<&str>) -> Option<Adjustment> {
             sentence,
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dcr_connector::model::{ClientName, Origin};
+
+    fn asked(grant_types: &[GrantType]) -> NewClient {
+        NewClient {
+            name: ClientName::parse("ferry").unwrap(),
+            description: None,
+            redirect_uris: vec![RedirectUri::parse("https://ferry.example/cb").unwrap()],
+            grant_types: grant_types.to_vec(),
+            scopes: vec![Scope::parse("a").unwrap(), Scope::parse("b").unwrap()],
+            token_endpoint_auth_method: Some(AuthMethod::ClientSecretPost),
+            origin: Origin::default(),
+            probe: false,
+        }
+    }
+
+    fn mapping(auth_methods: &[AuthMethod]) -> Mapping {
+        Mapping {
+            template: None,
+            software_statement: None,
+            metadata: Metadata::new(),
+            not_sent_back: vec!["of_its_own".to_owned()],
+            auth_methods: auth_methods.to_vec(),
+        }
+    }
+
+    fn made(more: &Value) -> Metadata {
+        let mut made = json!({
+            "client_name": "ferry", "grant_types": ["client_credentials"], "scope": "b a openid",
+            "redirect_uris": ["https://ferry.example/cb"], "token_endpoint_auth_method": "client_secret_post",
+        });
+        let members = made.as_object_mut().unwrap();
+        members.extend(more.as_object().unwrap().clone());
+        members.retain(|_, value| !value.is_null());
+        members.clone()
+    }
+
+    #[test]
+    fn response_types_fit_the_grant_types() {
+        use GrantType::{AuthorizationCode, ClientCredentials, Implicit, RefreshToken};
+        let mapping = mapping(&[AuthMethod::ClientSecretBasic]);
+        for (grants, response_types) in [
+            (&[ClientCredentials][..], json!([])),
+            (&[AuthorizationCode, RefreshToken], json!(["code"])),
+            (&[Implicit, AuthorizationCode], json!(["code", "token"])),
+        ] {
+            let metadata = mapping.registration(&asked(grants)).unwrap();
+            assert_eq!(metadata["response_types"], response_types, "{grants:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_gets_a_method_that_it_may_have() {
+        use AuthMethod::{ClientSecretBasic, ClientSecretPost};
+        for (allowed, sent) in [
+            (
+                &[ClientSecretBasic, ClientSecretPost][..],
+                "client_secret_post",
+            ),
+            (&[ClientSecretBasic], "client_secret_basic"),
+        ] {
+            let asked = asked(&[GrantType::ClientCredentials]);
+            let metadata = mapping(allowed).registration(&asked).unwrap();
+            assert_eq!(metadata["token_endpoint_auth_method"], sent);
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_a_violation_and_what_was_changed_is_told() {
+        let asked = asked(&[GrantType::ClientCredentials, GrantType::RefreshToken]);
+        let told = |more: Value| {
+            compare(&asked, &made(&more)).map(|all| all.iter().map(|a| a.field).collect::<Vec<_>>())
+        };
+        let violated = |more: Value| {
+            let fault = told(more).unwrap_err();
+            assert_eq!(fault.done(), Outcome::Unknown);
+            match fault.kind() {
+                FaultKind::Invalid(all) => {
+                    all.iter().map(|v| (v.field, v.index)).collect::<Vec<_>>()
+                }
+                _ => Vec::new(),
+            }
+        };
+        use Field::{GrantTypes, Name, RedirectUris, Scopes, TokenEndpointAuthMethod};
+        assert_eq!(told(json!({})).unwrap(), [GrantTypes]);
+        let silent = json!({"grant_types": null, "scope": null, "redirect_uris": null});
+        assert_eq!(told(silent).unwrap(), [RedirectUris, Scopes]);
+        let changed =
+            json!({"client_name": "f", "token_endpoint_auth_method": "client_secret_basic"});
+        let expected = [GrantTypes, TokenEndpointAuthMethod, Name];
+        assert_eq!(told(changed).unwrap(), expected);
+        assert_eq!(
+            violated(json!({"grant_types": ["password"]})),
+            [(GrantTypes, Some(0))]
+        );
+        assert_eq!(violated(json!({"scope": "a c"})), [(Scopes, Some(1))]);
+        assert_eq!(violated(json!({"scope": ""})).len(), 2);
+        let public = json!({"token_endpoint_auth_method": "none"});
+        assert_eq!(violated(public), [(TokenEndpointAuthMethod, None)]);
+        // A machine has no use for redirect URIs, people do.
+        let elsewhere = json!({"redirect_uris": []});
+        assert!(told(elsewhere.clone()).is_ok());
+        let mut people = made(&elsewhere);
+        people.insert("grant_types".to_owned(), json!(["authorization_code"]));
+        let people = compare(
+            &super::tests::asked(&[GrantType::AuthorizationCode]),
+            &people,
+        );
+        assert!(people.is_err());
+    }
+
+    #[test]
+    fn an_update_has_the_id_and_the_secret_that_is_to_stay_and_nothing_that_the_server_refuses() {
+        let metadata = made(&json!({"of_its_own": 1, "unheard_of": 2}));
+        let secret = SecretString::from("s");
+        let body = mapping(&[]).update("c", Some(&secret), metadata.clone());
+        assert_eq!(body["client_id"], "c");
+        assert_eq!(body["client_secret"], "s");
+        assert_eq!(body["unheard_of"], 2);
+        assert!(!body.contains_key("of_its_own"));
+        let body = mapping(&[]).update("c", None, metadata);
+        assert!(!body.contains_key("client_secret"));
+    }
+}

@@ -75,6 +75,20 @@ pub(crate) async fn a_create_that_made_nothing_leaves_no_intent() {
     world.cut().await;
 }
 
+pub(crate) async fn a_client_whose_id_is_given_out_once_more_is_left_alone() {
+    let mut world = World::start(Manners::default()).await;
+    let (id, secret) = client(&world).await;
+    let again = Mishap::Member("client_id", json!(id));
+    world.proxy.spoil(Method::POST, "/register", again);
+    let reply = world.konnect.create(&application("second")).await;
+    let _ = reply.refused(409);
+    assert_eq!(intents(&mut world).await, 1);
+    assert!(world.opens(&id, &secret).await);
+    let update = event("update_application", &id, &json!({}));
+    world.konnect.hook(&id, &update).await.heard();
+    world.cut().await;
+}
+
 pub(crate) async fn a_connector_that_is_killed_while_a_client_is_made_leaves_an_intent() {
     let mut world = World::start(Manners::default()).await;
     let (held, gate) = Mishap::held();

@@ -17,6 +17,11 @@ mod world;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let recordings = world::recordings();
+    if dcr_tests::suite::is_itself() {
+        let _ = std::fs::remove_dir_all(&recordings);
+        std::fs::create_dir_all(&recordings).expect("the target folder can be written");
+    }
     dcr_tests::suite::main(dcr_tests::tests! {
         conformance:
             curity_by_the_tokens_of_its_clients
@@ -43,6 +48,7 @@ fn main() -> ExitCode {
         faults:
             a_create_whose_answer_is_lost_stays_an_open_intent
             a_create_that_made_nothing_leaves_no_intent
+            a_client_whose_id_is_given_out_once_more_is_left_alone
             a_connector_that_is_killed_while_a_client_is_made_leaves_an_intent
             a_delete_whose_answer_is_lost_is_known_to_be_done
             a_connector_that_is_killed_while_it_deletes_ends_it_afterwards

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -45,7 +46,10 @@ impl World {
     /// A bridge whose section `idp` goes on with these lines.
     pub(crate) async fn with(manners: Manners, more: &str) -> Self {
         let server = Server::start(manners).await;
-        let proxy = Proxy::before(server.url());
+        let proxy = match recording(server.manners()) {
+            Some(file) => Proxy::recording(server.url(), &file),
+            None => Proxy::before(server.url()),
+        };
         server.is_called(&proxy.url());
         let kept = Folder::new();
         let section = section(&server, &proxy, &kept, more);
@@ -147,6 +151,22 @@ impl World {
             "the server complains: {complaints:?}"
         );
     }
+}
+
+/// Where exchanges with a server of these manners are written down, for tests/exchanges.sh. Those of servers that do not
+/// keep to a description are not.
+fn recording(manners: &Manners) -> Option<PathBuf> {
+    let keeps_to_the_rfcs = manners.claims_uri.is_none()
+        && manners.is_managed
+        && !manners.says_200
+        && !manners.lists_auth_method;
+    let name = if manners.dcrm { "curity" } else { "rfc7591" };
+    keeps_to_the_rfcs.then(|| recordings().join(format!("{name}.jsonl")))
+}
+
+/// The folder of the recordings. Their secrets are those of servers that end with the test.
+pub(crate) fn recordings() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("rfc7591-exchanges")
 }
 
 /// What `check` says of a section `idp` that cannot be used.

@@ -83,8 +83,10 @@ pub(super) fn token(clients: &mut Clients, headers: &HeaderMap, body: &[u8]) -> 
         clients.planted.push(("an access token", token.clone()));
         clients.access_tokens.insert(token.clone(), given);
     }
-    let said =
-        json!({"access_token": token, "token_type": "Bearer", "expires_in": 300, "scope": scope});
+    let mut said = json!({"access_token": token, "token_type": "Bearer", "expires_in": 300});
+    if !scope.is_empty() {
+        said["scope"] = json!(scope);
+    }
     (StatusCode::OK, Some(said))
 }
 
