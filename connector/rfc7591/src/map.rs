@@ -302,6 +302,7 @@ mod tests {
 
     #[test]
     fn what_was_left_out_is_a_violation_and_what_was_changed_is_told() {
+        use Field::{GrantTypes, Name, RedirectUris, Scopes, TokenEndpointAuthMethod};
         let asked = asked(&[GrantType::ClientCredentials, GrantType::RefreshToken]);
         let told = |more: Value| {
             compare(&asked, &made(&more)).map(|all| all.iter().map(|a| a.field).collect::<Vec<_>>())
@@ -316,7 +317,6 @@ mod tests {
                 _ => Vec::new(),
             }
         };
-        use Field::{GrantTypes, Name, RedirectUris, Scopes, TokenEndpointAuthMethod};
         assert_eq!(told(json!({})).unwrap(), [GrantTypes]);
         let silent = json!({"grant_types": null, "scope": null, "redirect_uris": null});
         assert_eq!(told(silent).unwrap(), [RedirectUris, Scopes]);

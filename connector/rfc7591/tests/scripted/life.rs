@@ -366,6 +366,13 @@ pub(crate) async fn every_registration_at_curity_has_a_token_of_its_own() {
         let _ = client(&world).await;
     }
     assert_eq!(world.server.ids().len(), 3);
+    let refused = world.proxy.seen().into_iter().filter(|exchange| {
+        exchange
+            .answer
+            .as_ref()
+            .is_some_and(|answer| answer.status == 401)
+    });
+    assert_eq!(refused.count(), 0, "a token was used twice");
     world.cut().await;
 }
 
