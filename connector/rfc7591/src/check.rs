@@ -119,8 +119,8 @@ fn differences(idp: &Rfc7591, document: &Document) -> Vec<Finding> {
         ));
     }
     if lacks(&document.grant_types_supported, "client_credentials") {
-        let sentence = "client_credentials is not among the server's grant_types_supported: applications for machines will \
-                        be refused.";
+        let sentence = "client_credentials is not among the server's grant_types_supported: applications for machines may \
+                        be refused. `check --probe` finds out.";
         findings.push(Finding::new(
             Severity::Warning,
             "GRANT_TYPE_UNKNOWN",

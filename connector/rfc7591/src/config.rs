@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use dcr_connector::config::{Located, Problems};
 use dcr_connector::http::{BaseUrl, Client, ClientAuthMethod};
-use dcr_connector::model::{AuthMethod, Scope};
+use dcr_connector::model::{AuthMethod, RedirectUri, Scope};
 use dcr_connector::store::{Store, StoreConfig};
 use dcr_connector::{GrantMap, Settings, Subject};
 use serde::Deserialize;
@@ -41,6 +41,7 @@ pub struct Config {
     not_sent_back: Vec<String>,
     #[serde(default)]
     token_endpoint_auth_methods: Vec<Located<String>>,
+    redirect_uri_if_none: Option<Located<String>>,
     #[serde(default)]
     grants: Vec<Rule>,
     store: StoreConfig,
@@ -105,6 +106,12 @@ impl Config {
         let mut problems = settings.problems();
         let grants = grants(&self.grants, &mut problems);
         let auth_methods = auth_methods(&self.token_endpoint_auth_methods, &mut problems);
+        let redirect_uri_if_none = self.redirect_uri_if_none.as_ref().and_then(|uri| {
+            let path = "idp.redirect_uri_if_none";
+            RedirectUri::parse(&uri.value)
+                .map_err(|rule| problems.at(uri, path, rule.to_string()))
+                .ok()
+        });
         self.contradictions(&mut problems);
         let endpoints = self.endpoints(&mut problems);
         let registration = self.registration.open(settings, &mut problems);
@@ -137,6 +144,7 @@ impl Config {
                 metadata: self.metadata,
                 not_sent_back: self.not_sent_back,
                 auth_methods,
+                redirect_uri_if_none,
             },
             grants,
         })

@@ -191,12 +191,12 @@ impl Idp for Rfc7591 {
         self.sends(Secret::Stays)?;
         let mut adjustments = Vec::new();
         if update.name.is_none() && update.redirect_uris.is_none() {
-            return Ok(map::apply(update, &mut metadata::Metadata::new()));
+            return Ok(self.mapping.apply(update, &mut metadata::Metadata::new()));
         }
         let change = Change {
             secret: Secret::Stays,
             edit: &mut |kept: &mut Kept| {
-                adjustments = map::apply(update, &mut kept.metadata);
+                adjustments = self.mapping.apply(update, &mut kept.metadata);
                 true
             },
             before: None,

@@ -24,6 +24,8 @@ pub(crate) struct Mapping {
     pub(crate) not_sent_back: Vec<String>,
     /// Those that a client may have, the preferred one first.
     pub(crate) auth_methods: Vec<AuthMethod>,
+    /// What stands for none, at servers that want one.
+    pub(crate) redirect_uri_if_none: Option<RedirectUri>,
 }
 
 impl Mapping {
@@ -62,11 +64,7 @@ impl Mapping {
         .filter_map(|(is_asked, response_type)| is_asked.then_some(response_type))
         .collect();
         let grant_types: Vec<_> = client.grant_types.iter().map(|g| g.as_str()).collect();
-        let redirect_uris: Vec<_> = client
-            .redirect_uris
-            .iter()
-            .map(RedirectUri::as_str)
-            .collect();
+        let redirect_uris = self.redirect_uris(&client.redirect_uris);
         let scopes: Vec<_> = client.scopes.iter().map(Scope::as_str).collect();
         let mut metadata = Metadata::from_iter([
             ("client_name".to_owned(), json!(client.name.as_str())),
@@ -84,6 +82,29 @@ impl Mapping {
             metadata.insert("scope".to_owned(), json!(scopes.join(" ")));
         }
         metadata
+    }
+
+    fn redirect_uris<'a>(&'a self, asked: &'a [RedirectUri]) -> Vec<&'a str> {
+        let stand_in = self.redirect_uri_if_none.iter();
+        let stand_in = stand_in.filter(|_| asked.is_empty());
+        asked
+            .iter()
+            .chain(stand_in)
+            .map(RedirectUri::as_str)
+            .collect()
+    }
+
+    /// Changes what an update changes; tells what has no place there.
+    pub(crate) fn apply(&self, update: &ClientUpdate, metadata: &mut Metadata) -> Vec<Adjustment> {
+        if let Some(name) = &update.name {
+            metadata.insert("client_name".to_owned(), json!(name.as_str()));
+        }
+        if let Some(uris) = &update.redirect_uris {
+            let uris = self.redirect_uris(uris);
+            metadata.insert("redirect_uris".to_owned(), json!(uris));
+        }
+        let description = update.description.as_ref().map(Description::as_str);
+        no_description(description).into_iter().collect()
     }
 
     /// What was asked for, if a client may have it.
@@ -114,19 +135,6 @@ impl Mapping {
         }
         metadata
     }
-}
-
-/// Changes what an update changes; tells what has no place there.
-pub(crate) fn apply(update: &ClientUpdate, metadata: &mut Metadata) -> Vec<Adjustment> {
-    if let Some(name) = &update.name {
-        metadata.insert("client_name".to_owned(), json!(name.as_str()));
-    }
-    if let Some(uris) = &update.redirect_uris {
-        let uris: Vec<_> = uris.iter().map(RedirectUri::as_str).collect();
-        metadata.insert("redirect_uris".to_owned(), json!(uris));
-    }
-    let description = update.description.as_ref().map(Description::as_str);
-    no_description(description).into_iter().collect()
 }
 
 /// What a server made of what was asked for.
@@ -256,6 +264,7 @@ mod tests {
             metadata: Metadata::new(),
             not_sent_back: vec!["of_its_own".to_owned()],
             auth_methods: auth_methods.to_vec(),
+            redirect_uri_if_none: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The life of a client, before a server of each kind.
 
-use dcr_tests::konnect::{application, event, set};
+use dcr_tests::konnect::{application, event, set, verify};
 use dcr_tests::schema::SecretStatus;
 use http::Method;
 use serde_json::{Value, json};
@@ -289,6 +289,32 @@ pub(crate) async fn registrations_grant_scopes_and_take_only_theirs_away() {
         }
         world.cut().await;
     }
+}
+
+pub(crate) async fn a_redirect_uri_stands_in_where_the_server_wants_one_of_every_client() {
+    let manners = Manners {
+        wants_redirect_uri: true,
+        ..Manners::default()
+    };
+    let more = behaviour(&manners) + "  redirect_uri_if_none: https://no-redirect.invalid/\n";
+    let mut world = World::with(manners, &more).await;
+    let made = world.konnect.create(&verify()).await.created();
+    let of = |world: &World, id: &str| {
+        let client = world.server.client(id).expect("it is there");
+        client.metadata["redirect_uris"].clone()
+    };
+    assert_eq!(
+        of(&world, &made.client_id),
+        json!(["https://no-redirect.invalid/"])
+    );
+    let (id, _) = client(&world).await;
+    assert_eq!(of(&world, &id), json!(["https://ferry.example/cb"]));
+    let none = event("update_application", &id, &json!({"redirect_uris": []}));
+    world.konnect.hook(&id, &none).await.heard();
+    assert_eq!(of(&world, &id), json!(["https://no-redirect.invalid/"]));
+    let (is_content, printed) = world.command(&["check", "--probe"]).await;
+    assert!(is_content, "{printed}");
+    world.cut().await;
 }
 
 pub(crate) async fn the_store_is_the_mark() {

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             what_the_server_leaves_out_and_the_application_needs_undoes_the_create
             scopes_that_were_asked_for_are_the_clients
             registrations_grant_scopes_and_take_only_theirs_away
+            a_redirect_uri_stands_in_where_the_server_wants_one_of_every_client
             the_store_is_the_mark
             curity_is_managed_by_one_token_for_all_clients
             a_template_settles_what_its_clients_are

@@ -58,6 +58,8 @@ pub(crate) struct Manners {
     pub(crate) doubles_slashes: bool,
     /// Answers a GET with a list where a text belongs, and does not take it back.
     pub(crate) lists_auth_method: bool,
+    /// Wants a redirect URI of every client.
+    pub(crate) wants_redirect_uri: bool,
     /// Members that a GET does not tell.
     pub(crate) get_leaves_out: &'static [&'static str],
     /// Members that it answers with of its own, and wants back.
@@ -93,6 +95,7 @@ impl Default for Manners {
             says_200: false,
             doubles_slashes: false,
             lists_auth_method: false,
+            wants_redirect_uri: false,
             get_leaves_out: &[],
             own_members: object(&json!({"unheard_of": {"level": [1, 2.5]}})),
             grant_types: &[

@@ -56,6 +56,10 @@ pub(super) fn metadata(
     if has("authorization_code") != answers("code") || has("implicit") != answers("token") {
         return Err(wrong("grant_types and response_types do not fit"));
     }
+    if manners.wants_redirect_uri && redirect_uris.is_empty() {
+        let why = "redirect_uris is missing".to_owned();
+        return Err(("invalid_redirect_uri", why));
+    }
     for uri in &redirect_uris {
         let is_absolute = uri.split_once(':').is_some_and(|(scheme, _)| {
             scheme.starts_with(|c: char| c.is_ascii_alphabetic())
