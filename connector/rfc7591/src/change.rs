@@ -94,34 +94,6 @@ impl Rfc7591 {
         Ok(put.information)
     }
 
-    /// Deletes a client at the server, then in the store.
-    ///
-    /// # Errors
-    /// As [`change`](Self::change).
-    pub(crate) async fn delete_client(&self, deadline: Deadline, row: &Row) -> Result<(), Fault> {
-        if !self.can_delete() {
-            return Err(Fault::unsupported(
-                "This identity provider does not let the bridge delete clients: its administrator has to.",
-            ));
-        }
-        let server = self.api.found(deadline).await?;
-        let mut held = match self.store.hold(deadline, &row.client_id).await {
-            // Another replica was faster.
-            Err(fault) if *fault.kind() == FaultKind::NotFound => return Ok(()),
-            held => held?,
-        };
-        match self.deleted(deadline, &server, &mut held).await {
-            Ok(()) => held
-                .bury(Deadline::after(TIME_TO_WRITE))
-                .await
-                .map_err(|fault| fault.outcome(Outcome::Unknown)),
-            Err(fault) => {
-                self.not_deleted(held, &fault).await;
-                Err(fault)
-            }
-        }
-    }
-
     /// How an update leaves the secret alone, or replaces it, as is wanted.
     ///
     /// # Errors
@@ -246,73 +218,8 @@ impl Rfc7591 {
         })
     }
 
-    /// Asks the server to delete. That it was asked is noted before, so that a client that has gone with a lost answer is
-    /// known to be gone: the server then only says 401 (RFC 7592 section 2.1).
-    async fn deleted(
-        &self,
-        deadline: Deadline,
-        server: &Server,
-        held: &mut Held,
-    ) -> Result<(), Fault> {
-        let mut kept = Kept::from_json(&held.row().metadata)?;
-        let was_asked = kept.is_deleting;
-        if !was_asked && held.row().doubtful_since.is_none() {
-            kept.is_deleting = true;
-            let noted = store::Change {
-                metadata: Some(kept.to_json()?),
-                ..store::Change::default()
-            };
-            held.replace_and_hold(deadline, noted)
-                .await
-                .map_err(|fault| fault.outcome(Outcome::NotApplied))?;
-        }
-        let row = held.row();
-        let answer = self
-            .api
-            .manage(deadline, server, Method::DELETE, place(row)?, None)
-            .await?;
-        let status = answer.status();
-        let is_gone = self.behaviour.deleted().contains(&status)
-            || self.is_gone(row, &answer)
-            || was_asked && status == StatusCode::UNAUTHORIZED;
-        if is_gone {
-            Ok(())
-        } else {
-            Err(self.fault(row, &answer))
-        }
-    }
-
-    /// Ends the hold on a client that may still be there.
-    async fn not_deleted(&self, held: Held, fault: &Fault) {
-        let deadline = Deadline::after(TIME_TO_WRITE);
-        if held.row().doubtful_since.is_some() {
-            return held.doubt(deadline).await;
-        }
-        let kept = Kept::from_json(&held.row().metadata);
-        let was_refused = fault.done() == Outcome::NotApplied;
-        let undone = kept.ok().filter(|kept| was_refused && kept.is_deleting);
-        let undone = undone.and_then(|kept| {
-            let kept = Kept {
-                is_deleting: false,
-                ..kept
-            };
-            kept.to_json().ok()
-        });
-        let Some(metadata) = undone else {
-            // No DELETE makes a new token.
-            return held.release(deadline).await;
-        };
-        let change = store::Change {
-            metadata: Some(metadata),
-            ..store::Change::default()
-        };
-        if let Err(fault) = held.replace(deadline, change).await {
-            tracing::warn!("a client that was not deleted stays noted as being deleted: {fault}");
-        }
-    }
-
     /// The fault that an answer about a client of ours means.
-    fn fault(&self, row: &Row, answer: &Answer) -> Fault {
+    pub(crate) fn fault(&self, row: &Row, answer: &Answer) -> Fault {
         match answer.status() {
             _ if self.is_gone(row, answer) => Fault::no_such_client(),
             StatusCode::UNAUTHORIZED => {
@@ -340,7 +247,7 @@ impl Rfc7591 {
     }
 
     /// Whether an answer says that the client is not there any more. A token that may have been replaced proves nothing.
-    fn is_gone(&self, row: &Row, answer: &Answer) -> bool {
+    pub(crate) fn is_gone(&self, row: &Row, answer: &Answer) -> bool {
         match answer.status() {
             StatusCode::NOT_FOUND => true,
             StatusCode::UNAUTHORIZED => {
@@ -355,7 +262,7 @@ impl Rfc7591 {
 ///
 /// # Errors
 /// `Unsupported` for a client that came with no such place.
-fn place(row: &Row) -> Result<Place<'_>, Fault> {
+pub(crate) fn place(row: &Row) -> Result<Place<'_>, Fault> {
     let uri = row.client_uri.as_deref().ok_or_else(|| {
         Fault::unsupported(
             "The identity provider gave the bridge nothing to manage this client by: its administrator has to change it.",

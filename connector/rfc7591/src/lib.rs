@@ -10,6 +10,7 @@ mod change;
 mod check;
 mod config;
 mod create;
+mod delete;
 mod discovery;
 mod kept;
 mod map;
