@@ -175,7 +175,7 @@ pub async fn serve_on<I: Idp>(
     listener: TcpListener,
     shutdown: &Shutdown,
 ) -> Result<(), Problems> {
-    let config = Read::<I>::of(file, &Tokens::default(), Certificates::Read).config?;
+    let config = Read::<I>::of(file, &Kept::serving(), Certificates::Read).config?;
     let settle_after = config.idp.traits().settle_after;
     let connector = Managed::new(config.idp, config.imported, shutdown);
     let identity = config.identity;
