@@ -53,6 +53,8 @@ macro_rules! cases {
 }
 
 cases! {
+    // First: its checkpoint writes down all that the cases before it have left in the memory of a PostgreSQL.
+    Both secrecy { no_token_and_no_name_is_in_the_database }
     Both rows {
         a_row_is_found_as_it_was_inserted,
         an_intent_stays_until_its_end_is_known,
@@ -99,7 +101,6 @@ cases! {
         a_new_key_is_made_and_rows_move_to_it,
     }
     Both crashes { what_was_acknowledged_before_a_kill_is_there }
-    Both secrecy { no_token_and_no_name_is_in_the_database }
     Postgres outage {
         what_cannot_be_asked_was_not_applied,
         a_row_that_cannot_be_written_is_written_when_the_database_is_back,

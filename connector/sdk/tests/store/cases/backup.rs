@@ -79,8 +79,9 @@ pub(crate) async fn a_restored_store_is_noticed_and_what_it_does_not_know_is_no_
 
 pub(crate) async fn a_restore_under_a_running_process_is_noticed(world: World) {
     let [store, other] = world.replicas();
-    insert(&store, "before").await;
-    insert(&other, "after").await;
+    insert(&other, "before").await;
+    // The one that is mended has seen less than the one that is not.
+    insert(&store, "after").await;
     world
         .tamper("DELETE FROM dcr_clients WHERE client_id = 'after'")
         .await;
