@@ -183,13 +183,19 @@ fn place(
             Some((Place::Sqlite(file.value.clone()), url.ok()?))
         }
         (None, Some(file)) => {
-            let path = format!("{path}.postgres_url_file");
+            let member = path;
+            let path = format!("{member}.postgres_url_file");
             let secret = settings.secret_file(file, &path, problems)?;
             let text = secret.read().ok()?;
             #[expect(clippy::disallowed_methods, reason = "the driver wants the password")]
             let url = Url::parse(text.expose_secret());
-            let ca = config.postgres_ca_file.as_ref();
-            let ca = ca.map(|ca| ca.value.as_path());
+            let ca = match &config.postgres_ca_file {
+                Some(ca) => {
+                    settings.read(ca, &format!("{member}.postgres_ca_file"), problems)?;
+                    Some(ca.value.as_path())
+                }
+                None => None,
+            };
             let judged = url
                 .map_err(|_| "must hold postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned())
                 .and_then(|url| postgres(url, ca, config.insecure_plaintext));

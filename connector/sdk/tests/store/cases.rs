@@ -85,6 +85,7 @@ cases! {
         a_lost_database_is_noticed,
         a_backup_is_sealed_and_can_be_restored,
     }
+    Postgres processes { a_file_that_is_missing_is_named }
     Sqlite backup { an_old_copy_of_the_file_is_noticed }
     Both processes {
         processes_that_start_together_make_one_schema,

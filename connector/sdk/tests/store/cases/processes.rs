@@ -92,3 +92,20 @@ pub(crate) async fn a_sqlite_file_may_have_any_name(world: World) {
         "{problems}"
     );
 }
+
+pub(crate) async fn a_file_that_is_missing_is_named(world: World) {
+    let mut config = world.config("one", &["one"]);
+    config.postgres_ca_file = Some(world.file("no-such-ca.pem").into());
+    let problems = World::try_open(&config, false).unwrap_err().to_string();
+    assert!(
+        problems.contains("idp.store.postgres_ca_file: "),
+        "{problems}"
+    );
+    let mut config = world.config("one", &["one"]);
+    config.postgres_url_file = Some(world.file("no-such-url").into());
+    let problems = World::try_open(&config, false).unwrap_err().to_string();
+    assert!(
+        problems.contains("idp.store.postgres_url_file: "),
+        "{problems}"
+    );
+}
