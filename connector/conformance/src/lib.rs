@@ -17,8 +17,9 @@ mod check;
 mod checks;
 mod connection;
 mod journal;
-mod junit;
+pub mod junit;
 mod options;
+pub mod paint;
 mod refusal;
 mod report;
 mod requests;
@@ -31,11 +32,3 @@ pub use connection::CannotRun;
 pub use options::{Options, Profile, TlsOptions, TokenAuth, TokenOptions};
 pub use report::{Checked, Report, Result};
 pub use run::{list, run, run_until};
-
-impl Report {
-    /// The report as JUnit's XML.
-    #[must_use]
-    pub fn junit(&self) -> String {
-        junit::xml(self)
-    }
-}

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use dcr_conformance::paint::Paint;
 use dcr_conformance::{Checked, Options, Report, list, run_until};
 
 /// Plays the gateway against a connector, in whatever language it is written, and tells which rules of
@@ -75,9 +76,7 @@ async fn main() -> ExitCode {
 }
 
 fn told(report: &Report, arguments: &Arguments) -> Result<(), String> {
-    // https://no-color.org: set and not empty.
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let text = report.text(io::stdout().is_terminal() && !no_color);
+    let text = report.text(Paint::of(&io::stdout()).coloured);
     let printed = io::stdout().lock().write_all(text.as_bytes());
     printed.map_err(|error| format!("the report cannot be printed: {error}"))?;
     let write = |file: &Option<PathBuf>, content: &dyn Fn() -> String| {

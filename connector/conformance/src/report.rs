@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::junit::{self, Case, End};
+use crate::paint::Paint;
+
 /// What a run found, in the order of the table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -100,10 +103,30 @@ impl Report {
         assert!(self.passed() && judged, "\n{}", self.text(false));
     }
 
+    /// The report as JUnit's XML.
+    #[must_use]
+    pub fn junit(&self) -> String {
+        let case = |checked: &Checked| Case {
+            group: checked.group,
+            name: checked.name,
+            took: checked.took,
+            end: match &checked.result {
+                Result::Passed => End::Passed,
+                Result::Skipped { why } => End::Skipped(why.clone()),
+                Result::Failed { seen } => End::Failed(
+                    checked.rule.to_owned(),
+                    format!("{seen}\n{}", checked.advice),
+                ),
+            },
+        };
+        let cases: Vec<_> = self.checks.iter().map(case).collect();
+        junit::xml("dcr-conformance", &cases)
+    }
+
     /// The report as people read it, with colours or without.
     #[must_use]
     pub fn text(&self, colours: bool) -> String {
-        let paint = Paint(colours);
+        let paint = Paint { coloured: colours };
         let mut text = format!("{} at {}\n", self.described, self.connector);
         let mut group = "";
         for checked in &self.checks {
@@ -150,34 +173,6 @@ impl Report {
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     // A String takes all that is written.
     let _ = writeln!(text, "{line}");
-}
-
-struct Paint(bool);
-
-impl Paint {
-    fn with(&self, code: &str, text: &str) -> String {
-        if self.0 {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
-    }
-
-    fn bold(&self, text: &str) -> String {
-        self.with("1", text)
-    }
-
-    fn green(&self, text: &str) -> String {
-        self.with("32", text)
-    }
-
-    fn yellow(&self, text: &str) -> String {
-        self.with("33", text)
-    }
-
-    fn red(&self, text: &str) -> String {
-        self.with("31", text)
-    }
 }
 
 fn seconds<S: serde::Serializer>(

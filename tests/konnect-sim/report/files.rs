@@ -1,10 +1,10 @@
 //! A report as programs read it: JUnit's XML and JSON.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use dcr_conformance::junit::{Case, End, xml};
 use serde_json::{Value, json};
 
 use super::{Entry, Outcome, Report};
@@ -44,106 +44,31 @@ pub(crate) fn json(report: &Report) -> String {
     format!("{value:#}\n")
 }
 
-/// The report in the XML that JUnit's Ant task writes and build servers read: a suite for each group. A warning is a
-/// pass with something on `system-out`.
+/// The report as JUnit's XML. Advice is no failure there; what went wrong beside the checks is one.
 pub(crate) fn junit(report: &Report) -> String {
-    let mut suites: Vec<(&str, Vec<&Entry>)> = Vec::new();
-    for entry in &report.entries {
-        match suites.last_mut() {
-            Some((group, entries)) if *group == entry.group => entries.push(entry),
-            _ => suites.push((entry.group, vec![entry])),
-        }
-    }
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let name = escape(&report.name);
-    let _ = writeln!(
-        xml,
-        "<testsuites name=\"{name}\" {}>",
-        numbers(&report.entries, report.troubles.len())
-    );
-    for (group, entries) in suites {
-        let group = escape(group);
-        let numbers = numbers(entries.iter().copied(), 0);
-        let _ = writeln!(xml, "  <testsuite name=\"{name}.{group}\" {numbers}>");
-        for entry in entries {
-            let _ = writeln!(xml, "    {}", case(&format!("{name}.{group}"), entry));
-        }
-        xml.push_str("  </testsuite>\n");
-    }
-    if !report.troubles.is_empty() {
-        let count = report.troubles.len();
-        let _ = writeln!(
-            xml,
-            "  <testsuite name=\"{name}.run\" tests=\"{count}\" failures=\"{count}\">"
-        );
-        for trouble in &report.troubles {
-            let _ = writeln!(
-                xml,
-                "    <testcase classname=\"{name}.run\" name=\"run\"><failure message=\"{}\"/></testcase>",
-                escape(trouble)
-            );
-        }
-        xml.push_str("  </testsuite>\n");
-    }
-    xml.push_str("</testsuites>\n");
-    xml
-}
-
-fn numbers<'a>(entries: impl IntoIterator<Item = &'a Entry>, troubles: usize) -> String {
-    let (mut tests, mut failures, mut skipped) = (troubles, troubles, 0);
-    let mut time = Duration::ZERO;
-    for entry in entries {
-        tests += 1;
-        time += entry.took;
-        match entry.outcome {
-            Outcome::Failed(_) => failures += 1,
-            Outcome::Skipped(_) => skipped += 1,
-            Outcome::Passed | Outcome::Warned(_) => {}
-        }
-    }
-    format!(
-        "tests=\"{tests}\" failures=\"{failures}\" skipped=\"{skipped}\" time=\"{:.3}\"",
-        time.as_secs_f64()
-    )
-}
-
-fn case(class: &str, entry: &Entry) -> String {
-    let Entry { name, remedy, .. } = entry;
-    let inner = match &entry.outcome {
-        Outcome::Passed => String::new(),
-        Outcome::Skipped(why) => format!("<skipped message=\"{}\"/>", escape(why)),
-        Outcome::Failed(what) => format!(
-            "<failure message=\"{}\">{}</failure>",
-            escape(what),
-            escape(remedy)
-        ),
-        Outcome::Warned(what) => {
-            let text = format!("advice: {what} {remedy}");
-            format!("<system-out>{}</system-out>", escape(&text))
+    let case = |entry: &Entry| {
+        let remedy = entry.remedy;
+        Case {
+            group: entry.group,
+            name: entry.name,
+            took: entry.took,
+            end: match &entry.outcome {
+                Outcome::Passed => End::Passed,
+                Outcome::Warned(what) => End::Noted(format!("advice: {what} {remedy}")),
+                Outcome::Failed(what) => End::Failed(what.clone(), remedy.to_owned()),
+                Outcome::Skipped(why) => End::Skipped(why.clone()),
+            },
         }
     };
-    format!(
-        "<testcase classname=\"{class}\" name=\"{}\" time=\"{:.3}\">{inner}</testcase>",
-        escape(name),
-        entry.took.as_secs_f64()
-    )
-}
-
-/// Text as XML 1.0 can hold it, in content and in attributes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\n' | '\r' | '\t' => escaped.push(' '),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    let trouble = |trouble: &String| Case {
+        group: "run",
+        name: "leaves nothing behind",
+        took: Duration::ZERO,
+        end: End::Failed(trouble.clone(), String::new()),
+    };
+    let checks = report.entries.iter().map(case);
+    let cases: Vec<_> = checks.chain(report.troubles.iter().map(trouble)).collect();
+    xml(&report.name, &cases)
 }
 
 #[cfg(test)]
@@ -166,22 +91,23 @@ mod tests {
         report.entries = vec![
             entry("a", Outcome::Passed),
             entry("b", Outcome::Warned("w".to_owned())),
-            entry("c", Outcome::Failed("\"x\" & \u{1b}".to_owned())),
+            entry("c", Outcome::Failed("x".to_owned())),
             entry("d", Outcome::Skipped("s".to_owned())),
         ];
         report
     }
 
     #[test]
-    fn junit_counts_escapes_and_tells_what_to_do() {
+    fn junit_has_every_outcome_and_what_to_do() {
         let xml = junit(&report());
-        let suite = r#"<testsuite name="sim.g" tests="4" failures="1" skipped="1" time="6.000">"#;
-        assert!(xml.contains(suite), "{xml}");
-        let failure =
-            r#"<failure message="&quot;x&quot; &amp; �">Do &lt;this&gt;.</failure></testcase>"#;
-        assert!(xml.contains(failure), "{xml}");
-        assert!(xml.contains("<system-out>advice: w"), "{xml}");
-        assert!(xml.contains(r#"<skipped message="s"/>"#), "{xml}");
+        for part in [
+            r#"<testsuite name="g" tests="4" failures="1" skipped="1">"#,
+            r#"<failure message="x">Do &lt;this&gt;.</failure>"#,
+            "<system-out>advice: w Do",
+            r#"<skipped message="s"/>"#,
+        ] {
+            assert!(xml.contains(part), "{part} is not in {xml}");
+        }
     }
 
     #[test]
@@ -191,7 +117,7 @@ mod tests {
         assert!(report.is_good());
         report.troubles.push("left behind".to_owned());
         assert!(!report.is_good());
-        assert!(junit(&report).contains(r#"<failure message="left behind"/>"#));
+        assert!(junit(&report).contains(r#"<failure message="left behind">"#));
         let json: Value = serde_json::from_str(&json(&report)).unwrap();
         assert_eq!(json["good"], false);
         assert_eq!(json["checks"][0]["outcome"], "passed");
