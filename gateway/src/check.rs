@@ -18,7 +18,7 @@ use crate::providers;
 /// For each question to a connector.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// What ends within this is worth a warning.
-const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+const SOON: Duration = Duration::from_hours(336);
 
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]

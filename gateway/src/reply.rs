@@ -20,7 +20,7 @@ use crate::limits::Loss;
 
 /// Waits that are not known, and the longest that is told.
 const USUAL_WAIT: Duration = Duration::from_secs(5);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// For a call in flight to end.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 /// More violations than this are only counted: the text has to fit a form of Konnect's.
@@ -523,7 +523,7 @@ mod tests {
             (Some(Duration::ZERO), 1),
             (Some(Duration::from_millis(1)), 1),
             (Some(Duration::from_millis(2001)), 3),
-            (Some(Duration::from_secs(3600)), 60),
+            (Some(Duration::from_hours(1)), 60),
             (Some(Duration::MAX), 60),
         ] {
             let fault = Fault::new(FaultKind::Throttled { after }, "x");

@@ -133,7 +133,7 @@ mod tests {
         let mut calls = JoinSet::new();
         let remote = live.now().providers.find("/a").unwrap().1.connector.clone();
         calls.spawn(async move {
-            let time = Deadline::after(Duration::from_secs(60));
+            let time = Deadline::after(Duration::from_mins(1));
             remote.describe(time).await
         });
         while in_flight(&live, "/a") == 0 {

@@ -21,7 +21,7 @@ const CONNECTIONS: usize = 3 * 1024;
 /// Konnect's host gives up after 10 s.
 const IN_TIME: Duration = Duration::from_millis(9_500);
 /// For all peers to connect once.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const MOST_MEMORY_KIB: u64 = 128 * 1024;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 

@@ -364,7 +364,7 @@ async fn adjustments_are_for_the_log_alone() {
     let _ = bridge.konnect.create(&application("ferry")).await.created();
     let process = &mut bridge.gateway.process;
     process.terminate().await;
-    assert!(process.ended(Duration::from_secs(60)).await.success());
+    assert!(process.ended(Duration::from_mins(1)).await.success());
     let output = process.output();
     let told = output
         .matches("done differently from what was asked")

@@ -298,7 +298,7 @@ async fn what_cannot_be_undone_now_is_undone_when_the_idp_is_back() {
 async fn an_operation_of_long_ago_is_not_aborted() {
     let bridge = bridge().await;
     let remote = remote(bridge.connector.address);
-    let operation = made_ago(Duration::from_secs(16 * 60));
+    let operation = made_ago(Duration::from_mins(16));
     let client = create(&remote, operation).await.unwrap();
     let aborted = remote
         .abort_operation(&call(), operation, AbortTarget::Create)
@@ -337,7 +337,7 @@ fn marked(name: &str, age: Duration, more: &Value) -> Value {
 #[tokio::test]
 async fn clients_of_old_verifies_are_removed_at_the_start_and_at_the_next_verify() {
     let bridge = bridge().await;
-    let (old, young) = (Duration::from_secs(11 * 60), Duration::from_secs(9 * 60));
+    let (old, young) = (Duration::from_mins(11), Duration::from_mins(9));
     let probe = json!({"dcr_probe": "true"});
     let elsewhere = json!({"dcr_probe": "true", "dcr_installation": "elsewhere"});
     let adopted = json!({"dcr_probe": "true", "dcr_adopted": "owned"});

@@ -87,7 +87,7 @@ impl World {
 
     /// A client that a provider made a day ago.
     async fn old_client(&self, provider: &str, more: &Value) -> String {
-        let day_ago = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
+        let day_ago = SystemTime::now() - Duration::from_hours(24);
         let day_ago = day_ago.duration_since(UNIX_EPOCH).unwrap().as_secs();
         let operation = Uuid::new_v7(Timestamp::from_unix(NoContext, day_ago, 0));
         let mut attributes = json!({

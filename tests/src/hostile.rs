@@ -150,7 +150,7 @@ impl Shared {
             Answer::Message(message) => Ok(Response::new(message)),
             Answer::Status(status) => Err(status),
             Answer::Silence => loop {
-                tokio::time::sleep(Duration::from_secs(3600)).await;
+                tokio::time::sleep(Duration::from_hours(1)).await;
             },
         }
     }

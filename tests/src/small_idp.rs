@@ -22,7 +22,7 @@ use crate::token::{Method, TokenEndpoint};
 /// Where it keeps its clients.
 pub const CLIENTS: &str = "/admin/clients";
 /// Longer than any test.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
+const TOKEN_LIFETIME: Duration = Duration::from_mins(10);
 /// Between two looks at what changes by itself.
 const LOOK: Duration = Duration::from_millis(25);
 

@@ -10,7 +10,7 @@ use clap::Parser;
 use dcr_idp::{Options, random_secret, serve, write_secret};
 use tokio::net::TcpListener;
 
-const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
+const TOKEN_LIFETIME: Duration = Duration::from_mins(5);
 
 /// A small identity provider. Its clients are in memory and end with it.
 #[derive(Debug, Parser)]

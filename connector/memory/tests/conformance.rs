@@ -54,7 +54,7 @@ async fn it_keeps_every_rule_of_the_contract() {
     let idp_options = dcr_idp::Options {
         admin_id: "dcr-connector".to_owned(),
         admin_secret: secret,
-        token_lifetime: Duration::from_secs(300),
+        token_lifetime: Duration::from_mins(5),
         clients,
     };
 

@@ -19,8 +19,8 @@ use crate::tls::ServerIdentity;
 pub fn limits() -> Limits {
     Limits {
         header_read: Duration::from_secs(30),
-        idle: Duration::from_secs(600),
-        max_age: Some(Duration::from_secs(300)),
+        idle: Duration::from_mins(10),
+        max_age: Some(Duration::from_mins(5)),
         streams: 256,
         ..Limits::default()
     }

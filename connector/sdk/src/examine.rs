@@ -13,7 +13,7 @@ use crate::model::{Deadline, Finding, Severity};
 
 /// Between the end of one examination and the next, less up to a tenth at random: replicas started together must not
 /// stay together.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_mins(1);
 /// For one examination.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -87,11 +87,11 @@ mod tests {
         assert_eq!(idp.table().checks, 2);
         assert!(shown("AFTER") && !shown("BEFORE"));
 
-        tokio::time::sleep(Duration::from_secs(600)).await;
+        tokio::time::sleep(Duration::from_mins(10)).await;
         let checks = idp.table().checks;
         assert!((12..=14).contains(&checks), "{checks}");
         shutdown.drain(Duration::from_secs(1)).await;
-        tokio::time::sleep(Duration::from_secs(600)).await;
+        tokio::time::sleep(Duration::from_mins(10)).await;
         assert_eq!(idp.table().checks, checks);
     }
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 /// The client of the connector's own credential.
 const ADMIN: &str = "dcr-connector-memory";
-const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
+const TOKEN_LIFETIME: Duration = Duration::from_mins(5);
 
 /// A connector on one socket and its IdP on another, to be served.
 #[derive(Debug)]

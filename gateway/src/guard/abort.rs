@@ -14,11 +14,11 @@ const TRY: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Connectors refuse to abort what is older than 15 minutes.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(14 * 60);
+const GIVE_UP_AFTER: Duration = Duration::from_mins(14);
 /// How long a connector looks after what it has accepted, where it has not told.
 const SETTLE_AFTER: Duration = Duration::from_secs(30);
 /// Later than this a connector would refuse to be asked.
-const LONGEST_SETTLING: Duration = Duration::from_secs(10 * 60);
+const LONGEST_SETTLING: Duration = Duration::from_mins(10);
 /// What a connector may take beyond that.
 const SETTLED: Duration = Duration::from_secs(5);
 

@@ -197,7 +197,7 @@ mod tests {
         lose(&hour, Loss::Delete, 0);
         lose(&hour, Loss::Delete, 30 * MINUTE);
         let wait = hour.take(Loss::Delete, Some(2), 40 * MINUTE).unwrap_err();
-        assert_eq!(wait, Duration::from_secs(21 * 60));
+        assert_eq!(wait, Duration::from_mins(21));
         let then = 61 * MINUTE;
         assert!(hour.take(Loss::Delete, Some(2), then - 1).is_err());
         assert!(hour.take(Loss::Delete, Some(2), then).is_ok());

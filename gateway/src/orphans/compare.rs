@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::konnect::Application;
 
 /// A client younger than this may belong to an application that Konnect is about to make, or be about to be undone.
-const YOUNG: Duration = Duration::from_secs(15 * 60);
+const YOUNG: Duration = Duration::from_mins(15);
 
 /// What is told of nobody, by the reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -194,7 +194,7 @@ async fn by_another_provider_removes_nothing(bridge: &Bridge) -> Verdict {
 }
 
 async fn of_an_old_operation_is_refused(bridge: &Bridge) -> Verdict {
-    let old = operation_id_aged(Duration::from_secs(16 * 60));
+    let old = operation_id_aged(Duration::from_mins(16));
     bridge
         .refused(
             bridge.abort_create(&old),
@@ -202,7 +202,7 @@ async fn of_an_old_operation_is_refused(bridge: &Bridge) -> Verdict {
             &["INVALID_REQUEST"],
         )
         .await?;
-    let young = operation_id_aged(Duration::from_secs(10 * 60));
+    let young = operation_id_aged(Duration::from_mins(10));
     bridge.done(bridge.abort_create(&young)).await?;
     Ok(())
 }

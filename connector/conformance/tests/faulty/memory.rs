@@ -42,7 +42,7 @@ pub(crate) async fn start() -> Options {
     let idp_options = dcr_idp::Options {
         admin_id: OWN.to_owned(),
         admin_secret: admin_secret.clone(),
-        token_lifetime: Duration::from_secs(300),
+        token_lifetime: Duration::from_mins(5),
         clients: BTreeMap::from([
             (UNMARKED.to_owned(), BTreeMap::new()),
             (ADOPTED.to_owned(), BTreeMap::from(adopted)),

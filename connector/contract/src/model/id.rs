@@ -291,7 +291,7 @@ mod tests {
         let v4 = Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef);
         assert!(OperationId::parse(&v4.to_string()).is_err());
         let old = OperationId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
-        assert!(old.age() > Duration::from_secs(86_400));
+        assert!(old.age() > Duration::from_hours(24));
     }
 
     #[test]

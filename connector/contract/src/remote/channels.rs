@@ -21,7 +21,7 @@ pub(super) const COUNT: usize = 4;
 /// So many calls in a row without any answer, and a channel is replaced: its connection may be a black hole.
 const MISSED: u32 = 2;
 /// A channel is replaced at about this age, so that calls spread over new replicas.
-const LIFETIME: Duration = Duration::from_secs(300);
+const LIFETIME: Duration = Duration::from_mins(5);
 
 /// The channels to one address.
 #[derive(Debug)]

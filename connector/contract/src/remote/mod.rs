@@ -46,7 +46,7 @@ use crate::wire::{self, client, describe, managed, registration, secret};
 /// What the caller keeps of its time to bring the answer home.
 const MARGIN: Duration = Duration::from_millis(500);
 /// How often a connector is asked what it is, beside each time that a connection was made.
-const DESCRIBE_EVERY: Duration = Duration::from_secs(60);
+const DESCRIBE_EVERY: Duration = Duration::from_mins(1);
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 /// A connector that ends every connection at once is not asked more often than this.
 const DESCRIBE_PAUSE: Duration = Duration::from_secs(1);

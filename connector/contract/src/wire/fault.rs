@@ -18,7 +18,7 @@ const OUTCOME_DETAIL: &str = "dcr.connector.v1.OutcomeDetail";
 const CORRELATION: &str = "idp_correlation_id";
 const TOO_LARGE: &str = "Error, decoded message length too large";
 /// Waits beyond this help nobody.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// A status travels in HTTP/2 trailers, which peers limit to 16 KiB.
 const MOST_VIOLATIONS: usize = 20;
 /// In characters; for the log.
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn waits_are_capped_and_floods_of_violations_cut() {
         let long = FaultKind::Throttled {
-            after: Some(Duration::from_secs(86_400)),
+            after: Some(Duration::from_hours(24)),
         };
         let back = from_status(&to_status(&Fault::new(long, "x")));
         assert_eq!(

@@ -310,7 +310,7 @@ async fn calls_spread_evenly_over_all_channels() {
     let mut calls = JoinSet::new();
     for _ in 0..CALLS {
         let remote = remote.clone();
-        calls.spawn(async move { delete(&remote, Duration::from_secs(60)).await });
+        calls.spawn(async move { delete(&remote, Duration::from_mins(1)).await });
     }
     while peer.requests() < CALLS {
         tokio::task::yield_now().await;
@@ -337,7 +337,7 @@ async fn a_channel_is_replaced_after_its_time() {
     tokio::time::advance(Duration::from_secs(331)).await;
     for _ in 0..8 {
         // The clock is our own: the peer answers at once by any clock.
-        let _any = delete(&remote, Duration::from_secs(3600)).await;
+        let _any = delete(&remote, Duration::from_hours(1)).await;
     }
     assert!((1..=4).contains(&remote.state().replaced_channels));
 }

@@ -26,7 +26,7 @@ use crate::admin::Admin;
 const AUDIENCE: &str = "https://api.ferry.example";
 const SCOPE: &str = "timetable.read";
 /// Longer than a process may take to do one thing and end.
-const END: Duration = Duration::from_secs(60);
+const END: Duration = Duration::from_mins(1);
 
 /// Runs the suite against a Hydra.
 #[derive(Debug, Parser)]

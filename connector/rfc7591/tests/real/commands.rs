@@ -11,7 +11,7 @@ use crate::server::SCOPE;
 use crate::world::World;
 
 /// Longer than such a run may take.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_mins(4);
 
 pub(crate) async fn konnect_sim_is_content(setup: &'static Setup) {
     let world = World::start(setup).await;

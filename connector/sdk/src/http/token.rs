@@ -24,9 +24,9 @@ use crate::model::Deadline;
 use crate::settings::SecretFile;
 
 /// What a token without `expires_in` is taken to live (RFC 6749 section 5.1 only recommends the member).
-const USUAL_LIFE: Duration = Duration::from_secs(60);
+const USUAL_LIFE: Duration = Duration::from_mins(1);
 /// Whatever an IdP says, a token is renewed after this.
-const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
 /// After an early renewal has failed, the old token is used for so long before the next.
 const NEXT_RENEWAL: Duration = Duration::from_secs(10);
 

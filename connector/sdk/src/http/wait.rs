@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
 /// Longer waits help nobody who waits for an answer.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// Greater numbers are seconds since 1970, smaller ones seconds from now.
 const EPOCH: u64 = 1_000_000_000;
 

@@ -14,7 +14,7 @@ use crate::mark::{Made, Marked};
 use crate::model::{Caller, Deadline, Installation, ManagedClient, Page};
 
 /// Konnect's Verify has ended long before this.
-const LIFETIME: Duration = Duration::from_secs(10 * 60);
+const LIFETIME: Duration = Duration::from_mins(10);
 /// For one page of the list.
 const TIME_TO_LIST: Duration = Duration::from_secs(30);
 /// Of a hundred clients each. A list that is longer leads back to its own beginning, or nowhere.

@@ -43,7 +43,7 @@ use crate::model::{Call, Caller, ClientId, Deadline, Installation, OperationId};
 /// How long undoing may take; nobody waits for it.
 const TIME_TO_UNDO: Duration = Duration::from_secs(30);
 /// Older operations are not aborted: what they made has long been delivered.
-const OLDEST_ABORT: Duration = Duration::from_secs(15 * 60);
+const OLDEST_ABORT: Duration = Duration::from_mins(15);
 
 /// The [`Connector`](crate::Connector) of an [`Idp`].
 pub struct Managed<I> {

@@ -247,7 +247,7 @@ mod tests {
             Ok(armed)
         };
         let waiting = operations.run(
-            Deadline::after(Duration::from_secs(60)),
+            Deadline::after(Duration::from_mins(1)),
             OperationId::generate(),
             slow,
         );
@@ -267,7 +267,7 @@ mod tests {
         let soon = Deadline::after(Duration::from_secs(1));
         operations.run(soon, running, stuck).await.unwrap_err();
         let _undo = operations.undoing(undoing);
-        let left = shutdown.drain(Duration::from_secs(60)).await;
+        let left = shutdown.drain(Duration::from_mins(1)).await;
         assert_eq!(left.operations, [running.to_string(), undoing.to_string()]);
     }
 }

@@ -17,9 +17,9 @@ use crate::model::{Abort, Deadline, OperationId};
 
 /// Between two tries; each pause is twice as long as the one before, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How long the provider is asked again and again.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 
 /// When an undo looks before it believes that there is nothing.
 #[derive(Debug, Clone, Copy)]

@@ -39,7 +39,7 @@ use crate::settings::Kept;
 const UNDOING: Duration = Duration::from_secs(30);
 
 /// For all that `check --probe` tries.
-const TIME_TO_PROBE: Duration = Duration::from_secs(120);
+const TIME_TO_PROBE: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Parser)]
 #[command(disable_version_flag = true)]

@@ -80,7 +80,7 @@ impl Store {
                 Tried::Busy(wait) => wait,
             };
             if deadline.remaining() <= PAUSE {
-                let after = Some(wait.min(Duration::from_secs(60)));
+                let after = Some(wait.min(Duration::from_mins(1)));
                 let message = format!(
                     "client {client_id} is held by another call, of this or another replica, for at most {} s more",
                     wait.as_secs()

@@ -312,7 +312,7 @@ impl Store {
         match standing.await? {
             Standing::Trusted => Ok(()),
             Standing::Restored => {
-                let after = Some(Duration::from_secs(60));
+                let after = Some(Duration::from_mins(1));
                 let message = format!(
                     "the store ({}) is older than its witness: it was restored or replaced, and what it does not know \
                      may live at the identity provider. Read \"After a restore\" in STORE.md, then run `store repair \

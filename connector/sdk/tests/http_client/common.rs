@@ -31,7 +31,7 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// A deadline that no test waits for.
 pub(crate) fn ample() -> Deadline {
-    Deadline::after(Duration::from_secs(60))
+    Deadline::after(Duration::from_mins(1))
 }
 
 pub(crate) fn short() -> Deadline {

@@ -91,7 +91,7 @@ pub(super) fn hooks() -> Vec<Wrong> {
                 "hangs",
                 after(move |asked, said| {
                     if is_unknown(asked) {
-                        said.after = Duration::from_secs(600);
+                        said.after = Duration::from_mins(10);
                     }
                 }),
                 &[

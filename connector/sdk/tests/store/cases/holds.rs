@@ -84,7 +84,7 @@ pub(crate) async fn a_held_client_is_not_held_twice(world: World) {
 
 async fn count_up(store: Store, times: usize) {
     for _ in 0..times {
-        let long = Deadline::after(Duration::from_secs(60));
+        let long = Deadline::after(Duration::from_mins(1));
         let held = store.hold(long, "a").await.unwrap();
         let count: u32 = held.row().metadata.parse().unwrap();
         let change = Change {
