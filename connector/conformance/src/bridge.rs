@@ -149,8 +149,8 @@ impl Bridge {
         })
     }
 
-    /// Makes a call that may end otherwise than the rules for every call say: hopeless ones, or refused by the gRPC
-    /// library itself.
+    /// Makes a call that may end otherwise than the rules for every call say: there is no time for an answer, or the gRPC
+    /// library itself refuses it.
     pub(crate) async fn send_quietly<Q: Rpc>(&self, request: Request<Q>) -> Answer<Q::Answer> {
         self.send_noting_no_failure(self.channel(), request).await
     }
