@@ -1,10 +1,12 @@
 //! The search for secrets in whatever was printed.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aho_corasick::{AhoCorasick, PatternID};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -47,19 +49,27 @@ impl Planted {
     #[must_use]
     pub fn found_in(&self, text: &str) -> Vec<String> {
         let planted = self.lock();
-        let hits = planted.iter().flat_map(|(what, secret)| {
-            let forms = forms(secret).into_iter();
-            forms
-                .filter(|(_, form)| text.contains(form))
-                .map(move |(how, form)| {
-                    let line = text
-                        .lines()
-                        .find(|line| line.contains(&form))
-                        .unwrap_or_default();
-                    format!("{what}, {how}, in: {}", line.replace(&form, "<found>"))
-                })
-        });
-        hits.collect()
+        let forms: Vec<_> = planted
+            .iter()
+            .flat_map(|(what, secret)| forms(secret).map(move |(how, form)| (what, how, form)))
+            .collect();
+        // All at once: a long run plants thousands and prints millions of bytes.
+        let search = AhoCorasick::new(forms.iter().map(|(.., form)| form));
+        let search = search.expect("so few texts can be searched for");
+        let hits: BTreeMap<_, _> = search
+            .find_iter(text)
+            .map(|hit| (hit.pattern(), hit.start()))
+            .collect();
+        let told = |(pattern, start): (PatternID, usize)| {
+            let (what, how, form) = forms.get(pattern.as_usize())?;
+            let line_start = text.get(..start)?.rfind('\n').map_or(0, |end| end + 1);
+            let line = text.get(line_start..)?.lines().next()?;
+            Some(format!(
+                "{what}, {how}, in: {}",
+                line.replace(form, "<found>")
+            ))
+        };
+        hits.into_iter().filter_map(told).collect()
     }
 
     /// The files below a folder that hold a planted secret as it is: for what is too big to be read as a text.
@@ -113,7 +123,7 @@ impl Planted {
 }
 
 /// How a secret may look in a text.
-fn forms(secret: &str) -> Vec<(&'static str, String)> {
+fn forms(secret: &str) -> impl Iterator<Item = (&'static str, String)> + use<> {
     let hex = |secret: &str| {
         let digits = secret.bytes().flat_map(|b| [b >> 4, b & 15]);
         digits
@@ -150,7 +160,7 @@ fn forms(secret: &str) -> Vec<(&'static str, String)> {
             forms.push((how, encoded.get(start..end).unwrap_or_default().to_owned()));
         }
     }
-    forms
+    forms.into_iter()
 }
 
 #[cfg(test)]

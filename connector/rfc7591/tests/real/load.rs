@@ -14,6 +14,8 @@ use crate::world::ferry;
 /// What was heard of a client since its 201.
 #[derive(Debug, Clone)]
 pub(crate) struct Heard {
+    /// Through which gateway.
+    pub(crate) through: usize,
     /// The secret that was delivered last; `None` when an answer that may have held a newer one was lost.
     pub(crate) secret: Option<String>,
     /// Whether a call that changes it failed, so that it may have been on its way when something was killed.
@@ -32,6 +34,7 @@ pub(crate) enum Deletion {
 /// One gateway's worth of Konnect, and what it may ask of the server.
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
+    pub(crate) through: usize,
     pub(crate) konnect: Konnect,
     pub(crate) updates: bool,
     pub(crate) rotates: bool,
@@ -53,6 +56,7 @@ impl Load {
             };
             let id = text(&made, "client_id");
             let mut client = Heard {
+                through: self.through,
                 secret: Some(text(&made, "client_secret")),
                 was_cut: false,
                 deletion: Deletion::No,

@@ -68,11 +68,11 @@ pub(crate) async fn a_client_that_one_replica_deletes_is_gone_for_the_other(setu
         assert!(!setup.server.clients().await.contains(&id));
         assert_eq!(
             two.konnect.list(&id).await.refused(404).error,
-            "no_such_client"
+            "client_not_found"
         );
         assert_eq!(
             one.konnect.list(&id).await.refused(404).error,
-            "no_such_client"
+            "client_not_found"
         );
     }
     two.end().await;

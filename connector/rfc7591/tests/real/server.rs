@@ -32,6 +32,7 @@ struct Told {
     credentials: Vec<PathBuf>,
     updates: bool,
     rotates: bool,
+    warnings: Vec<String>,
 }
 
 impl Server {
@@ -83,6 +84,11 @@ impl Server {
     /// Whether a new secret is to be had.
     pub(crate) fn rotates(&self) -> bool {
         self.told.rotates
+    }
+
+    /// The codes that `check --probe` has reason to warn with.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.told.warnings
     }
 
     /// The connector's own secrets.

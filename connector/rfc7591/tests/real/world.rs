@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use dcr_tests::konnect::{application, merge};
-use dcr_tests::{Connector, Folder, Gateway, Konnect, Planted, Process, Provider};
+use dcr_tests::{Connector, Folder, Gateway, Http, Konnect, Planted, Process, Provider};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
@@ -103,6 +103,8 @@ impl World {
 
     /// Ends both processes, and searches all that was printed, and the store, for every secret that went by.
     pub(crate) async fn end(mut self) {
+        // Without its idle connections, which a gateway would let ask once more.
+        self.konnect = self.konnect.over(Http::new());
         for (name, process) in self.processes() {
             process.terminate().await;
             let ended = process.ended(END).await;

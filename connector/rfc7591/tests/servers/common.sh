@@ -89,7 +89,8 @@ lister() {
 
 # Writes server.json from standard input, the last of all: public and origin (where the world and where the suite's proxy
 # reach it), registration_path, token_path, credentials (files with secrets of the connector's own), updates and rotates
-# (whether an update that keeps the secret, and a rotation, are to be had there).
+# (whether an update that keeps the secret, and a rotation, are to be had there), warnings (codes that `check --probe` has
+# reason to warn with).
 told() {
     cat >"$1/server.draft"
     mv "$1/server.draft" "$1/server.json"

@@ -82,7 +82,12 @@ JSON
 
 cat >"$folder/idp.yaml" <<YAML
   issuer: http://127.0.0.1:$public/api/oidc
-  registration: {client_credentials: {client_id: dcr-bridge, client_secret_file: $folder/client-secret, scope: dcr}}
+  registration:
+    client_credentials:
+      client_id: dcr-bridge
+      client_secret_file: $folder/client-secret
+      scope: dcr
+      token_endpoint_auth_method: client_secret_basic
   behaviour: {get: nothing, put_secret: new, put_token: kept, delete: answers_200}
 YAML
 # It never forgets a deleted client, but switches it off.
@@ -93,9 +98,11 @@ clients = sqlite3.connect("file:database?mode=ro", uri=True, timeout=10).execute
     "select gc_client_id from g_client where gc_enabled = 1 and gc_client_id <> ?", ("dcr-bridge",))
 print("".join(f"{id}\n" for (id,) in clients), end="")'
 BASH
+# Its discovery document leaves out that it grants client_credentials.
 told "$folder" <<JSON
 {
   "public": "http://127.0.0.1:$public", "origin": "$url", "registration_path": "/api/oidc/register", "token_path": "/api/oidc/token",
-  "credentials": ["$folder/client-secret"], "updates": false, "rotates": true
+  "credentials": ["$folder/client-secret"], "updates": false, "rotates": true,
+  "warnings": ["GRANT_TYPE_UNKNOWN"]
 }
 JSON
