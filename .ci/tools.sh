@@ -22,6 +22,23 @@ python_with_schemas() {
     "$at/bin/python" "$@"
 }
 
+# The checker of recorded exchanges, which stands beside the API documents: check_exchanges SPECS_FOLDER [OPTION]... FILE
+check_exchanges() {
+    local specs=$1 at=$DCR_CACHE/check-exchanges-1
+    shift
+    (
+        # Of two suites that run side by side one waits.
+        exec 8>"$at.lock"
+        flock 8
+        if [ ! -e "$at/complete" ]; then
+            python3 -m venv --clear "$at"
+            "$at/bin/pip" install --quiet --disable-pip-version-check openapi-schema-validator==0.9.0 PyYAML==6.0.4
+            touch "$at/complete"
+        fi
+    )
+    "$at/bin/python" "$specs/check-exchanges" "$@"
+}
+
 # Built without optimisation: 45 s instead of minutes, for a run of two.
 cargo_deny() {
     local at=$DCR_CACHE/cargo-deny-0.20.2

@@ -5,11 +5,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
-export DCR_CACHE=${DCR_CACHE:-$HOME/.cache/dcr-bridge}
+. .ci/tools.sh
 here=connector/keycloak
 # Where the API document and the checker of recordings are.
 specs=${DCR_SPECS:-../shared/specs}
-venv=$DCR_CACHE/check-exchanges-1
 target=${CARGO_TARGET_DIR:-target}
 
 say() { printf '== %s\n' "$*" >&2; }
@@ -37,12 +36,6 @@ done
 [ -x "$specs/check-exchanges" ] || { say "the checker of recordings is missing: set DCR_SPECS"; exit 1; }
 
 dist=$("$here/tests/install.sh")
-if [ ! -e "$venv/complete" ]; then
-    python3 -m venv --clear "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check \
-        openapi-schema-validator==0.9.0 PyYAML==6.0.4
-    touch "$venv/complete"
-fi
 
 # A copy for this run only: a start may write into any folder of it.
 home=$work/keycloak
@@ -116,6 +109,6 @@ failed=0
     --konnect-sim "$target/debug/konnect-sim" "$@" || failed=1
 
 say "checking the recording against Keycloak's API document"
-"$venv/bin/python" "$specs/check-exchanges" --spec "$specs/keycloak.json" --strict-members \
+check_exchanges "$specs" --spec "$specs/keycloak.json" --strict-members \
     --ignore "$here/tests/accepted.txt" "$work/recording.jsonl" || failed=1
 exit "$failed"

@@ -32,6 +32,7 @@ struct Told {
     credentials: Vec<PathBuf>,
     updates: bool,
     rotates: bool,
+    needs_scope: bool,
     warnings: Vec<String>,
 }
 
@@ -84,6 +85,11 @@ impl Server {
     /// Whether a new secret is to be had.
     pub(crate) fn rotates(&self) -> bool {
         self.told.rotates
+    }
+
+    /// Whether a token request has to ask for a scope.
+    pub(crate) fn needs_scope(&self) -> bool {
+        self.told.needs_scope
     }
 
     /// The codes that `check --probe` has reason to warn with.

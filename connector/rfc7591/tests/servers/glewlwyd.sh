@@ -102,7 +102,7 @@ BASH
 told "$folder" <<JSON
 {
   "public": "http://127.0.0.1:$public", "origin": "$url", "registration_path": "/api/oidc/register", "token_path": "/api/oidc/token",
-  "credentials": ["$folder/client-secret"], "updates": false, "rotates": true,
+  "credentials": ["$folder/client-secret"], "updates": false, "rotates": true, "needs_scope": true,
   "warnings": ["GRANT_TYPE_UNKNOWN"]
 }
 JSON

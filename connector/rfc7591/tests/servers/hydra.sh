@@ -65,6 +65,6 @@ BASH
 told "$folder" <<JSON
 {
   "public": "http://127.0.0.1:$public", "origin": "http://127.0.0.1:$port", "registration_path": "/oauth2/register", "token_path": "/oauth2/token",
-  "credentials": [], "updates": true, "rotates": false, "warnings": []
+  "credentials": [], "updates": true, "rotates": false, "needs_scope": false, "warnings": []
 }
 JSON

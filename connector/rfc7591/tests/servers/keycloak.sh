@@ -62,6 +62,6 @@ BASH
 told "$folder" <<JSON
 {
   "public": "http://127.0.0.1:$public", "origin": "$url", "registration_path": "/realms/apis/clients-registrations/openid-connect", "token_path": "/realms/apis/protocol/openid-connect/token",
-  "credentials": ["$folder/initial-access-token"], "updates": true, "rotates": false, "warnings": []
+  "credentials": ["$folder/initial-access-token"], "updates": true, "rotates": false, "needs_scope": false, "warnings": []
 }
 JSON
