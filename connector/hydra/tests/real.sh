@@ -5,11 +5,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
-export DCR_CACHE=${DCR_CACHE:-$HOME/.cache/dcr-bridge}
+. .ci/tools.sh
 here=connector/hydra
 # Where the API document and the checker of recordings are.
 specs=${DCR_SPECS:-../shared/specs}
-venv=$DCR_CACHE/check-exchanges-1
 target=${CARGO_TARGET_DIR:-target}
 
 say() { printf '== %s\n' "$*" >&2; }
@@ -36,16 +35,6 @@ for tool in python3 curl cargo; do
 done
 [ -x "$specs/check-exchanges" ] || { say "the checker of recordings is missing: set DCR_SPECS"; exit 1; }
 dist=$(bash "$here/tests/install.sh")
-(
-    exec 8>"$venv.lock"
-    flock 8
-    if [ ! -e "$venv/complete" ]; then
-        python3 -m venv --clear "$venv"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check \
-            openapi-schema-validator==0.9.0 PyYAML==6.0.4
-        touch "$venv/complete"
-    fi
-)
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 public=$(free_port) admin=$(free_port)
@@ -86,6 +75,6 @@ failed=0
     --konnect-sim "$target/debug/konnect-sim" || failed=1
 
 say "checking the recording against Hydra's API document"
-"$venv/bin/python" "$specs/check-exchanges" --spec "$specs/hydra.json" --strict-members \
+check_exchanges "$specs" --spec "$specs/hydra.json" --strict-members \
     --ignore "$here/tests/accepted.txt" "$work/recording.jsonl" || failed=1
 exit "$failed"

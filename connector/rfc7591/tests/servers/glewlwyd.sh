@@ -89,6 +89,7 @@ cat >"$folder/idp.yaml" <<YAML
       scope: dcr
       token_endpoint_auth_method: client_secret_basic
   behaviour: {get: nothing, put_secret: new, put_token: kept, delete: answers_200}
+  redirect_uri_if_none: https://no-redirect.invalid/
 YAML
 # It never forgets a deleted client, but switches it off.
 lister "$folder" <<'BASH'

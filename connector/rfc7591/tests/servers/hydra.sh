@@ -4,24 +4,8 @@ set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 . "$here/common.sh"
 folder=$1 public=$2
-version=2.3.0
-need go curl python3
-
-build() {
-    local module
-    module=$(cd "$1" && go mod download -json "github.com/ory/hydra/v2@v$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
-    cp -r "$module" "$1/src"
-    chmod -R u+w "$1/src"
-    (
-        cd "$1/src"
-        # The module leaves out internal/httpclient, which is a module of its own; what was published of it takes its place.
-        go mod edit -replace=github.com/ory/hydra-client-go/v2=github.com/ory/hydra-client-go/v2@v2.2.1
-        CGO_ENABLED=1 go build -buildvcs=false -mod=mod -tags sqlite,json1 -trimpath \
-            -ldflags "-s -w -X github.com/ory/hydra/v2/driver/config.Version=v$version" -o "$1/hydra" .
-    )
-    rm -rf "$1/src"
-}
-dist=$(install_once "hydra-$version" build)
+need curl python3
+dist=$(bash "$here/../../../hydra/tests/install.sh")
 
 port=$(free_port) admin=$(free_port)
 cat >"$folder/hydra.yml" <<YAML
