@@ -114,3 +114,18 @@ async fn an_idp_of_an_unknown_ca_is_told_as_such() {
     assert!(output.contains("name its CA in ca_file"), "{output}");
     assert!(!output.contains("log.file"), "{output}");
 }
+
+#[tokio::test]
+async fn a_connector_that_learns_nothing_from_clients_of_its_own_says_so_and_makes_none() {
+    let bridge = bridge().await;
+    let config = bridge.connector.folder.path().join("connector.yaml");
+    let words = ["check", "--probe", "--config"].map(std::ffi::OsStr::new);
+    let arguments = [&words[..], &[config.as_os_str()]].concat();
+    let mut process = Process::start(CONNECTOR, &arguments);
+    let status = process.ended(Duration::from_secs(30)).await;
+    assert!(status.success(), "{}", process.output());
+    for code in ["ADMIN_API", "NOTHING_TO_PROBE"] {
+        assert!(process.output().contains(code), "{}", process.output());
+    }
+    assert!(bridge.idp().clients().await.is_empty());
+}

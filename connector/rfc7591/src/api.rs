@@ -177,7 +177,15 @@ impl Api {
         };
         let token = self.endpoints.token.as_ref();
         let token = token.or(document.token_endpoint.as_ref());
-        let server = Arc::new(self.server(registration.clone(), token.cloned()));
+        let is_as_before = |known: &Arc<Server>| {
+            known.registration_endpoint == *registration
+                && known.token_endpoint == token.cloned().map(TokenEndpoint::At)
+        };
+        // A new one would get itself new access tokens.
+        let server = match self.found.load_full().filter(is_as_before) {
+            Some(known) => known,
+            None => Arc::new(self.server(registration.clone(), token.cloned())),
+        };
         self.found.store(Some(Arc::clone(&server)));
         Ok((server, Some(document)))
     }

@@ -19,6 +19,7 @@ async fn holds(world: World, grants: bool) {
         token_auth: Some(TokenAuth::Basic),
         ..TokenOptions::default()
     };
+    options.cancellations = 10;
     options.scopes = vec!["orders:read".to_owned()];
     if world.server.manners().registration == Registration::ScopeOnce {
         options.own_client = Some(OWN.0.to_owned());
