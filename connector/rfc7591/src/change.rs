@@ -72,6 +72,9 @@ impl Rfc7591 {
             Err(fault) => {
                 let may_have_rotated =
                     fault.done() != Outcome::NotApplied && self.behaviour.put_replaces_token();
+                if change.before.is_some() && fault.done() == Outcome::NotApplied {
+                    take_back(&mut held, row).await;
+                }
                 if was_doubtful || may_have_rotated {
                     held.doubt(Deadline::after(TIME_TO_WRITE)).await;
                 } else {
@@ -255,6 +258,18 @@ impl Rfc7591 {
             }
             _ => false,
         }
+    }
+}
+
+/// Forgets what was noted for a change that the server has refused.
+async fn take_back(held: &mut Held, before: &Row) {
+    let change = store::Change {
+        registrations: Some(before.registrations.clone()),
+        ..store::Change::default()
+    };
+    let deadline = Deadline::after(TIME_TO_WRITE);
+    if let Err(fault) = held.replace_and_hold(deadline, change).await {
+        tracing::warn!("a registration that the server refused stays noted: {fault}");
     }
 }
 

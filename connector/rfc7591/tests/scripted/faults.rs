@@ -222,6 +222,30 @@ pub(crate) async fn a_doubt_ends_with_the_next_call_that_the_server_takes() {
     world.cut().await;
 }
 
+pub(crate) async fn a_grant_that_the_server_refuses_leaves_no_registration() {
+    let grants = "  grants: [{entity: orders, scopes: [orders:read]}]\n";
+    let more = behaviour(&Manners::default()) + grants;
+    let world = World::with(Manners::default(), &more).await;
+    let (id, _) = client(&world).await;
+    let orders = json!({"api_id": "orders"});
+    let refused = instead(StatusCode::BAD_REQUEST);
+    world.proxy.spoil(Method::PUT, &id, refused);
+    let add = event("add_registration", &id, &orders);
+    let _ = world.konnect.hook(&id, &add).await.refused(400);
+    let asked = world.proxy.count();
+    let remove = event("remove_registration", &id, &orders);
+    world.konnect.hook(&id, &remove).await.heard();
+    assert_eq!(
+        world.proxy.count(),
+        asked,
+        "there was a registration to end"
+    );
+    world.konnect.hook(&id, &add).await.heard();
+    let client = world.server.client(&id).expect("it is there");
+    assert_eq!(client.metadata["scope"], "orders:read");
+    world.cut().await;
+}
+
 pub(crate) async fn no_token_goes_where_an_answer_points() {
     let elsewhere = Server::start(Manners::default()).await;
     let trap = Proxy::before(elsewhere.url());

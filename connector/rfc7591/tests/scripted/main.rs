@@ -57,6 +57,7 @@ fn main() -> ExitCode {
             a_delete_that_was_refused_is_no_sign_that_a_client_is_gone
             a_token_that_was_replaced_in_a_lost_answer_is_told_and_proves_nothing
             a_doubt_ends_with_the_next_call_that_the_server_takes
+            a_grant_that_the_server_refuses_leaves_no_registration
             no_token_goes_where_an_answer_points
             clients_that_cannot_be_managed_are_made_only_where_that_is_configured
             a_server_that_cannot_delete_says_so_before_the_first_delete
