@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use dcr_connector::fault::{Fault, FaultKind, Outcome, Reason};
+use dcr_connector::fault::{Fault, FaultKind, Outcome, Reason, Violation};
 use dcr_connector::http::{Answer, BaseUrl, Client as Http, Request, StatusCode, in_clear};
-use dcr_connector::model::Deadline;
+use dcr_connector::model::{Deadline, Field, Malformed};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -41,8 +41,12 @@ pub struct Client {
     pub(crate) scope: String,
     /// Null when there is none, as every list.
     pub(crate) audience: Option<Vec<String>>,
-    /// Whatever an administrator put there beside what is ours.
-    pub(crate) metadata: Option<Map<String, Value>>,
+    /// Empty unless somebody has set it.
+    #[serde(default)]
+    pub(crate) owner: String,
+    /// Whatever an administrator put there, which need not be an object, beside what is ours.
+    #[serde(default)]
+    pub(crate) metadata: Value,
     pub(crate) created_at: Option<Timestamp>,
 }
 
@@ -106,6 +110,7 @@ impl Api {
             // The id is derived from the operation's, which therefore was here before.
             return Err(answer.fault().reason(Reason::OperationRepeated));
         }
+        understood(&answer)?;
         answer.expect(&[StatusCode::CREATED])?.json()
     }
 
@@ -125,7 +130,9 @@ impl Api {
         changes: &[Change],
     ) -> Result<(), Fault> {
         let request = || self.http.patch(&path(id)).json(&changes);
-        of_client(&self.send(request, deadline).await?)
+        let answer = self.send(request, deadline).await?;
+        understood(&answer)?;
+        of_client(&answer)
     }
 
     /// Puts this secret in the place of all that the client has.
@@ -227,6 +234,20 @@ fn is_contended(answer: &Answer) -> bool {
         && answer
             .complaint()
             .is_some_and(|complaint| complaint.contains(said))
+}
+
+/// Hydra is stricter with redirect URIs than the contract, as with a broken escape (`%zz`).
+///
+/// # Errors
+/// `Invalid` when it has refused one.
+fn understood(answer: &Answer) -> Result<(), Fault> {
+    let complaint = answer.complaint().unwrap_or_default();
+    if answer.status() == StatusCode::BAD_REQUEST && complaint.starts_with("invalid_redirect_uri") {
+        let rule = Malformed::new("must hold only URIs that Hydra can parse");
+        let violation = Violation::new(Field::RedirectUris, &rule);
+        return Err(Fault::invalid(vec![violation]));
+    }
+    Ok(())
 }
 
 /// Any proxy can answer 404, and so does the public port: only Hydra's own says that there is no such client.

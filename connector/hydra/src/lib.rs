@@ -119,7 +119,7 @@ impl Idp for Hydra {
         client: &Owned<Handle>,
         mark: &Mark,
     ) -> Result<(), Fault> {
-        let changes = map::marking(client.handle(), mark);
+        let changes = map::marking(client.handle(), mark)?;
         self.api.patch(deadline, client.client_id(), &changes).await
     }
 
@@ -133,7 +133,7 @@ impl Idp for Hydra {
         client: &Owned<Handle>,
         update: &ClientUpdate,
     ) -> Result<Vec<Adjustment>, Fault> {
-        let changes = map::update(client.handle(), update);
+        let changes = map::update(client.handle(), update)?;
         self.api
             .patch(deadline, client.client_id(), &changes)
             .await?;
@@ -177,7 +177,7 @@ impl Idp for Hydra {
         origin: &Origin,
     ) -> Result<bool, Fault> {
         let needed = self.grants.needed(after);
-        let changes = map::register(client.handle(), added, &needed, origin);
+        let changes = map::register(client.handle(), added, &needed, origin)?;
         if changes.is_empty() {
             return Ok(false);
         }
@@ -195,7 +195,7 @@ impl Idp for Hydra {
         after: &Registrations,
     ) -> Result<(), Fault> {
         let freed = self.grants.freed(removed, after);
-        let changes = map::unregister(client.handle(), removed, &freed);
+        let changes = map::unregister(client.handle(), removed, &freed)?;
         self.api.patch(deadline, client.client_id(), &changes).await
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use dcr_connector::fault::{Fault, Violation};
+use dcr_connector::fault::{Fault, FaultKind, Violation};
 use dcr_connector::model::{
     Adjustment, AuthMethod, ClientId, ClientUpdate, Field, GrantType, Installation, Malformed,
     ManagedClient, NewClient, OperationId, Origin, RedirectUri, Registration, Scope, SecretId,
@@ -32,8 +32,7 @@ pub(crate) fn owner(installation: &Installation) -> String {
 /// What to ask for.
 ///
 /// # Errors
-/// `Invalid` for the grant types that Hydra does not have, and for redirect URIs without an authority and path, which it
-/// would refuse.
+/// `Invalid` for the grant types that Hydra does not have.
 pub(crate) fn new_client<'a>(
     mark: &Mark,
     client: &'a NewClient,
@@ -130,7 +129,10 @@ pub(crate) fn adjustments(asked: &NewClient) -> Vec<Adjustment> {
 }
 
 /// What to change for an update.
-pub(crate) fn update(client: &api::Client, update: &ClientUpdate) -> Vec<Change> {
+///
+/// # Errors
+/// `Conflict` when the metadata is no object.
+pub(crate) fn update(client: &api::Client, update: &ClientUpdate) -> Result<Vec<Change>, Fault> {
     let mut changes = Vec::new();
     if let Some(name) = &update.name {
         changes.push(set("client_name", name.as_str().into()));
@@ -145,22 +147,37 @@ pub(crate) fn update(client: &api::Client, update: &ClientUpdate) -> Vec<Change>
         .attributes()
         .map(|(name, id)| (name.to_owned(), Some(id.to_owned())))
         .chain(description.map(|text| (DESCRIPTION.to_owned(), Some(text.as_str().to_owned()))));
-    changes.extend(in_metadata(client, members));
-    changes
+    changes.extend(in_metadata(client, members)?);
+    Ok(changes)
 }
 
 /// Writes a mark into a client that bears none.
-pub(crate) fn marking(client: &api::Client, mark: &Mark) -> Vec<Change> {
+///
+/// # Errors
+/// `Conflict` when another owner is set, or the metadata is no object.
+pub(crate) fn marking(client: &api::Client, mark: &Mark) -> Result<Vec<Change>, Fault> {
+    let owner = owner(&mark.caller.installation);
+    if !client.owner.is_empty() && client.owner != owner {
+        return Err(taken("owner"));
+    }
     let members = mark.attributes().into_iter();
     let members = members.map(|(name, value)| (name.to_owned(), Some(value)));
-    let mut changes = in_metadata(client, members);
-    changes.push(set("owner", owner(&mark.caller.installation).into()));
-    changes
+    let mut changes = in_metadata(client, members)?;
+    changes.push(set("owner", owner.into()));
+    Ok(changes)
+}
+
+/// The mark's place in a client is not the connector's to use.
+fn taken(member: &str) -> Fault {
+    let sentence = format!(
+        "The client's {member} is in use: clear it, or name the client under imported_clients."
+    );
+    Fault::new(FaultKind::Conflict, format!("{member} is in use")).saying(&sentence)
 }
 
 /// What bears a mark or none.
 pub(crate) fn found(client: api::Client) -> Found<api::Client> {
-    let members = client.metadata.iter().flatten();
+    let members = client.metadata.as_object().into_iter().flatten();
     let texts: Vec<_> = members
         .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
         .collect();
@@ -217,18 +234,20 @@ fn granted(client: &api::Client) -> Granted {
 }
 
 fn before(client: &api::Client, now: &Granted) -> Before {
-    let metadata = client.metadata.as_ref();
-    let kept = metadata.and_then(|metadata| metadata.get(Before::ATTRIBUTE)?.as_str());
-    Before::of(kept, now)
+    let kept = client.metadata.get(Before::ATTRIBUTE);
+    Before::of(kept.and_then(Value::as_str), now)
 }
 
 /// Records a registration and grants what all of them need; empty when all is so already.
+///
+/// # Errors
+/// `Conflict` when the metadata is no object.
 pub(crate) fn register(
     client: &api::Client,
     added: &Registration,
     needed: &BTreeSet<OAuthGrant>,
     origin: &Origin,
-) -> Vec<Change> {
+) -> Result<Vec<Change>, Fault> {
     let now = granted(client);
     let before = before(client, &now).to_attribute();
     let kept = [
@@ -239,23 +258,26 @@ pub(crate) fn register(
     let kept = kept
         .into_iter()
         .chain(origin.map(|(name, id)| (name.to_owned(), id.to_owned())));
-    let mut changes = in_metadata(client, kept.map(|(name, value)| (name, Some(value))));
+    let mut changes = in_metadata(client, kept.map(|(name, value)| (name, Some(value))))?;
     changes.extend(granting(&now, &now.clone().and(needed)));
-    changes
+    Ok(changes)
 }
 
 /// Forgets a registration and takes away what it granted, but nothing that the client had before.
+///
+/// # Errors
+/// `Conflict` when the metadata is no object.
 pub(crate) fn unregister(
     client: &api::Client,
     removed: &Registration,
     freed: &BTreeSet<OAuthGrant>,
-) -> Vec<Change> {
+) -> Result<Vec<Change>, Fault> {
     let now = granted(client);
     let left = now.clone().without(freed, &before(client, &now));
     let forgotten = Registrations::attribute_name(&removed.entity);
     let mut changes = granting(&now, &left);
-    changes.extend(in_metadata(client, [(forgotten, None)]));
-    changes
+    changes.extend(in_metadata(client, [(forgotten, None)])?);
+    Ok(changes)
 }
 
 fn granting(now: &Granted, then: &Granted) -> Vec<Change> {
@@ -280,9 +302,8 @@ fn set(member: &str, value: Value) -> Change {
 fn in_metadata(
     client: &api::Client,
     members: impl IntoIterator<Item = (String, Option<String>)>,
-) -> Vec<Change> {
-    let known = client.metadata.as_ref();
-    let is = |name: &str| known.and_then(|metadata| metadata.get(name));
+) -> Result<Vec<Change>, Fault> {
+    let is = |name: &str| client.metadata.get(name);
     let mut changes: Vec<_> = members
         .into_iter()
         .filter(|(name, value)| is(name).and_then(Value::as_str) != value.as_deref())
@@ -298,10 +319,14 @@ fn in_metadata(
             }
         })
         .collect();
-    if known.is_none() && !changes.is_empty() {
-        changes.insert(0, set("metadata", Value::Object(Map::new())));
+    if !changes.is_empty() {
+        match &client.metadata {
+            Value::Object(_) => {}
+            Value::Null => changes.insert(0, set("metadata", Value::Object(Map::new()))),
+            _ => return Err(taken("metadata")),
+        }
     }
-    changes
+    Ok(changes)
 }
 
 #[cfg(test)]
@@ -309,7 +334,7 @@ mod tests {
     use super::*;
     use dcr_connector::Made;
     use dcr_connector::model::{
-        Audience, Caller, ClientName, Entity, EntityKind, OpaqueId, ProviderId,
+        Audience, Caller, ClientName, Description, Entity, EntityKind, OpaqueId, ProviderId,
     };
     use serde_json::json;
 
@@ -414,12 +439,39 @@ mod tests {
         let mark = mark();
         for metadata in [json!(null), json!({"theirs": [1], "a/b": "c"})] {
             let before = json!({"client_id": "c", "metadata": metadata});
-            let after = patched(before.clone(), &marking(&client(&before), &mark));
+            let after = patched(before.clone(), &marking(&client(&before), &mark).unwrap());
             assert_eq!(after["owner"], "dcr:i");
             assert_eq!(after["metadata"]["theirs"], metadata["theirs"]);
             assert_eq!(found(client(&after)).mark, Marked::Yes(mark.clone()));
             assert_eq!(found(client(&before)).mark, Marked::No);
         }
+    }
+
+    #[test]
+    fn what_somebody_else_has_set_is_read_as_unmarked_and_never_replaced() {
+        for theirs in [
+            json!({"client_id": "c", "owner": "somebody"}),
+            json!({"client_id": "c", "metadata": ["theirs"]}),
+            json!({"client_id": "c", "metadata": "theirs"}),
+        ] {
+            let theirs = client(&theirs);
+            let fault = marking(&theirs, &mark()).unwrap_err();
+            assert_eq!(fault.kind(), &FaultKind::Conflict);
+            assert_eq!(found(theirs).mark, Marked::No);
+        }
+        let odd = client(&json!({"client_id": "c", "metadata": ["theirs"]}));
+        let update_of = |change| update(&odd, &change).map_err(|fault| fault.kind().clone());
+        let name = Some(ClientName::parse("new").unwrap());
+        let changed = update_of(ClientUpdate {
+            name,
+            ..ClientUpdate::default()
+        });
+        assert_eq!(changed.unwrap().len(), 1);
+        let described = update_of(ClientUpdate {
+            description: Some(Description::parse("new").unwrap()),
+            ..ClientUpdate::default()
+        });
+        assert_eq!(described, Err(FaultKind::Conflict));
     }
 
     #[test]
@@ -435,20 +487,27 @@ mod tests {
         let with = |json: &Value, added| {
             patched(
                 json.clone(),
-                &register(&client(json), added, &grants, &origin),
+                &register(&client(json), added, &grants, &origin).unwrap(),
             )
         };
         let both = with(&with(&start, &one), &other);
         assert_eq!(both["scope"], "own timetable.read");
         assert_eq!(both["audience"], json!(["aud"]));
         assert_eq!(found(client(&both)).registrations.len(), 2);
-        assert!(register(&client(&both), &one, &grants, &origin).is_empty());
+        let again = register(&client(&both), &one, &grants, &origin);
+        assert!(again.unwrap().is_empty());
 
         let none = BTreeSet::new();
-        let left = patched(both.clone(), &unregister(&client(&both), &one, &none));
+        let left = patched(
+            both.clone(),
+            &unregister(&client(&both), &one, &none).unwrap(),
+        );
         assert_eq!(left["scope"], both["scope"]);
         assert!(found(client(&left)).registrations.contains(&other));
-        let end = patched(left.clone(), &unregister(&client(&left), &other, &grants));
+        let end = patched(
+            left.clone(),
+            &unregister(&client(&left), &other, &grants).unwrap(),
+        );
         assert_eq!(end["scope"], "own");
         assert_eq!(end["audience"], json!([]));
         assert!(found(client(&end)).registrations.is_empty());
@@ -460,8 +519,9 @@ mod tests {
             "client_id": "c", "scope": "own", "client_name": "old", "redirect_uris": ["https://a.example/"],
             "metadata": {"konnect_description": "old"}
         });
-        let update_of =
-            |change: ClientUpdate| patched(before.clone(), &update(&client(&before), &change));
+        let update_of = |change: ClientUpdate| {
+            patched(before.clone(), &update(&client(&before), &change).unwrap())
+        };
         assert_eq!(update_of(ClientUpdate::default()), before);
         let mut renamed = before.clone();
         renamed["client_name"] = "new".into();

@@ -78,6 +78,7 @@ async fn main() {
     };
 
     what_was_asked_for_stands_in_hydra(&world).await;
+    what_hydra_cannot_parse_is_refused(&world).await;
     the_contract_with_the_gateway_is_kept(&world).await;
     konnects_contract_is_kept(&world).await;
     check_tells_the_admin_api_from_the_public_one(&world, idp).await;
@@ -126,6 +127,20 @@ async fn what_was_asked_for_stands_in_hydra(world: &World) {
         .planted()
         .assert_absent("the connector", &world.connector.process.output());
     println!("ok   what was asked for stands in Hydra");
+}
+
+/// The contract lets a broken escape pass.
+async fn what_hydra_cannot_parse_is_refused(world: &World) {
+    let konnect = world.gateway.konnect("hydra");
+    let mut body = application("ferry");
+    merge(
+        &mut body,
+        &json!({"redirect_uris": ["https://ferry.example/%zz"]}),
+    );
+    let refusal = konnect.create(&body).await.refused(400);
+    let description = refusal.description;
+    assert!(description.contains("redirect_uris"), "{description}");
+    println!("ok   what Hydra cannot parse is refused");
 }
 
 async fn the_contract_with_the_gateway_is_kept(world: &World) {
