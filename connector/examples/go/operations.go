@@ -119,6 +119,10 @@ func detached[T any](
 	// Nothing is put into it that nobody takes out.
 	results := make(chan result)
 	tasks.Go(func() {
+		if waiting.Err() != nil {
+			// Nothing was begun, and what its caller does next must not be overtaken.
+			return
+		}
 		acting, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTime)
 		defer cancel()
 		value, err := act(acting)
