@@ -60,6 +60,11 @@ impl Operations {
         let (give, take) = oneshot::channel();
         let unfinished = self.shutdown.unfinished("operation", id);
         let task = async move {
+            if give.is_closed() {
+                // Its caller had gone before anything was begun. What the caller does next, such as another rotation,
+                // must not be overtaken by this.
+                return;
+            }
             // Not sent, or sent and not received: either way the value is dropped, and undoes itself.
             let _ = give.send(operation.await);
             drop(unfinished);

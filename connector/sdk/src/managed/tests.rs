@@ -298,3 +298,17 @@ async fn an_abort_removes_the_secret_that_the_operation_added_whatever_client_it
     assert_eq!(world.abort(operation, other).await, Abort::Undone);
     assert_eq!(world.idp.table().secrets, []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_begun_when_its_caller_went_is_not_begun_at_all() {
+    let world = World::new(Scripted::new(true));
+    tokio::select! {
+        biased;
+        _ = world.create(OperationId::generate()) => panic!("nothing has run yet"),
+        () = std::future::ready(()) => {}
+    }
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    assert_eq!(world.idp.table().made, 0);
+}
