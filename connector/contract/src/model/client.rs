@@ -41,7 +41,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// What is known as named text attributes of at most 64 characters each, for whoever looks at the client in the IdP.
+    /// What is known as named text attributes of at most 128 characters each, for whoever looks at the client in the IdP.
     pub fn attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
             ("konnect_organization_id", &self.organization_id),
