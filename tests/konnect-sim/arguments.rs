@@ -138,6 +138,19 @@ pub(crate) struct Contract {
     /// Names the checks, and calls nobody.
     #[arg(long)]
     pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) lacks: Lacks,
+}
+
+/// What cannot be had from the IdP, as the bridge's operator says: it is not judged.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Lacks {
+    /// The IdP cannot replace a client's secret: `disable_refresh_secret` is set in Konnect.
+    #[arg(long)]
+    pub(crate) no_rotations: bool,
+    /// The IdP would replace a client's secret with each update, so the bridge refuses them.
+    #[arg(long)]
+    pub(crate) no_updates: bool,
 }
 
 /// Options of `load`.

@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
         Command::Contract(options) => match contract::chosen(&options.only) {
             Ok(checks) => {
                 tried("contract", &target, &options.files, async |tried| {
-                    contract::run(&checks, tried).await;
+                    contract::run(&checks, tried, options.lacks).await;
                 })
                 .await
             }

@@ -90,6 +90,8 @@ impl Tokens {
         match text("error") {
             "invalid_client" | "unauthorized_client" => Ok(false),
             "invalid_scope" if scope.is_some() => Ok(false),
+            // As glewlwyd refuses: nobody else has a reason to forbid what was allowed before.
+            "" if status == reqwest::StatusCode::FORBIDDEN => Ok(false),
             error => Err(format!(
                 "--token-url gave neither a token nor a refusal of the credentials: {status} {error}"
             )),

@@ -42,6 +42,8 @@ pub struct Config {
     #[serde(default)]
     token_endpoint_auth_methods: Vec<Located<String>>,
     redirect_uri_if_none: Option<Located<String>>,
+    longest_name: Option<usize>,
+    longest_redirect_uri: Option<usize>,
     #[serde(default)]
     grants: Vec<Rule>,
     store: StoreConfig,
@@ -145,6 +147,8 @@ impl Config {
                 not_sent_back: self.not_sent_back,
                 auth_methods,
                 redirect_uri_if_none,
+                longest_name: self.longest_name,
+                longest_redirect_uri: self.longest_redirect_uri,
             },
             grants,
         })

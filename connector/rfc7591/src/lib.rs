@@ -190,6 +190,8 @@ impl Idp for Rfc7591 {
         update: &ClientUpdate,
     ) -> Result<Vec<Adjustment>, Fault> {
         self.sends(Secret::Stays)?;
+        self.mapping
+            .has_room(update.redirect_uris.as_deref().unwrap_or_default())?;
         let mut adjustments = Vec::new();
         if update.name.is_none() && update.redirect_uris.is_none() {
             return Ok(self.mapping.apply(update, &mut metadata::Metadata::new()));

@@ -4,8 +4,8 @@
 use dcr_connector::SecretFile;
 use dcr_connector::fault::{Fault, FaultKind, Outcome, Violation};
 use dcr_connector::model::{
-    Adjustment, AuthMethod, ClientUpdate, Description, Field, GrantType, Malformed, NewClient,
-    RedirectUri, Scope, Sentence,
+    Adjustment, AuthMethod, ClientName, ClientUpdate, Description, Field, GrantType, Malformed,
+    NewClient, RedirectUri, Scope, Sentence,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -26,14 +26,19 @@ pub(crate) struct Mapping {
     pub(crate) auth_methods: Vec<AuthMethod>,
     /// What stands for none, at servers that want one.
     pub(crate) redirect_uri_if_none: Option<RedirectUri>,
+    /// How many UTF-16 units a name may have.
+    pub(crate) longest_name: Option<usize>,
+    /// How many characters a redirect URI may have.
+    pub(crate) longest_redirect_uri: Option<usize>,
 }
 
 impl Mapping {
     /// What to register a client with.
     ///
     /// # Errors
-    /// `Refused` when the software statement cannot be read.
+    /// `Refused` when the software statement cannot be read, `Invalid` for redirect URIs that the server has no room for.
     pub(crate) fn registration(&self, client: &NewClient) -> Result<Metadata, Fault> {
+        self.has_room(&client.redirect_uris)?;
         let mut metadata = match &self.template {
             Some(template) => Metadata::from_iter([("software_id".to_owned(), json!(template))]),
             None => self.asked(client),
@@ -67,7 +72,7 @@ impl Mapping {
         let redirect_uris = self.redirect_uris(&client.redirect_uris);
         let scopes: Vec<_> = client.scopes.iter().map(Scope::as_str).collect();
         let mut metadata = Metadata::from_iter([
-            ("client_name".to_owned(), json!(client.name.as_str())),
+            ("client_name".to_owned(), json!(self.name(&client.name))),
             ("grant_types".to_owned(), json!(grant_types)),
             ("response_types".to_owned(), json!(response_types)),
             (
@@ -84,6 +89,42 @@ impl Mapping {
         metadata
     }
 
+    /// As much of a name as the server has room for. What is beyond U+FFFF counts twice, as in Java and in its databases.
+    fn name<'a>(&self, name: &'a ClientName) -> &'a str {
+        let name = name.as_str();
+        let Some(room) = self.longest_name else {
+            return name;
+        };
+        let mut taken = 0;
+        let fits = |c: &char| {
+            taken += c.len_utf16();
+            taken <= room
+        };
+        let bytes = name.chars().take_while(fits).map(char::len_utf8).sum();
+        name.get(..bytes).unwrap_or_default()
+    }
+
+    /// # Errors
+    /// `Invalid` for redirect URIs that the server has no room for.
+    pub(crate) fn has_room(&self, uris: &[RedirectUri]) -> Result<(), Fault> {
+        let Some(room) = self.longest_redirect_uri else {
+            return Ok(());
+        };
+        let long = uris
+            .iter()
+            .enumerate()
+            .filter(|(_, uri)| uri.as_str().len() > room);
+        let rule = Malformed::new("is longer than the identity provider has room for");
+        let violations: Vec<_> = long
+            .map(|(index, _)| Violation::of_element(Field::RedirectUris, index, &rule))
+            .collect();
+        if violations.is_empty() {
+            Ok(())
+        } else {
+            Err(Fault::invalid(violations))
+        }
+    }
+
     fn redirect_uris<'a>(&'a self, asked: &'a [RedirectUri]) -> Vec<&'a str> {
         let stand_in = self.redirect_uri_if_none.iter();
         let stand_in = stand_in.filter(|_| asked.is_empty());
@@ -96,15 +137,19 @@ impl Mapping {
 
     /// Changes what an update changes; tells what has no place there.
     pub(crate) fn apply(&self, update: &ClientUpdate, metadata: &mut Metadata) -> Vec<Adjustment> {
+        let mut adjustments = Vec::new();
         if let Some(name) = &update.name {
-            metadata.insert("client_name".to_owned(), json!(name.as_str()));
+            let kept = self.name(name);
+            metadata.insert("client_name".to_owned(), json!(kept));
+            adjustments.extend((kept != name.as_str()).then(another_name));
         }
         if let Some(uris) = &update.redirect_uris {
             let uris = self.redirect_uris(uris);
             metadata.insert("redirect_uris".to_owned(), json!(uris));
         }
         let description = update.description.as_ref().map(Description::as_str);
-        no_description(description).into_iter().collect()
+        adjustments.extend(no_description(description));
+        adjustments
     }
 
     /// What was asked for, if a client may have it.
@@ -213,7 +258,7 @@ pub(crate) fn compare(asked: &NewClient, made: &Metadata) -> Result<Vec<Adjustme
         Some(_) | None => {}
     }
     if text("client_name").is_some_and(|name| name != asked.name.as_str()) {
-        adjusted(Field::Name, "The server gave the client another name.");
+        adjustments.push(another_name());
     }
     let description = asked.description.as_ref().map(Description::as_str);
     adjustments.extend(no_description(description));
@@ -227,6 +272,13 @@ pub(crate) fn compare(asked: &NewClient, made: &Metadata) -> Result<Vec<Adjustme
 fn left_out(field: Field, index: usize) -> Violation {
     let rule = Malformed::new("is something that the identity provider did not give the client");
     Violation::of_element(field, index, &rule)
+}
+
+fn another_name() -> Adjustment {
+    Adjustment {
+        field: Field::Name,
+        sentence: Sentence::new("The identity provider has another name, or less of it."),
+    }
 }
 
 fn no_description(description: Option<&str>) -> Option<Adjustment> {
@@ -265,6 +317,8 @@ mod tests {
             not_sent_back: vec!["of_its_own".to_owned()],
             auth_methods: auth_methods.to_vec(),
             redirect_uri_if_none: None,
+            longest_name: None,
+            longest_redirect_uri: None,
         }
     }
 

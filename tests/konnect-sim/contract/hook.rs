@@ -49,6 +49,7 @@ checks! { Trial, "hook":
 
 impl Trial {
     async fn updated(&self) -> Result<&Seen, Finding> {
+        self.updates()?;
         let client = self.client().await?.id;
         let update = || async {
             let members = json!({"redirect_uris": ["https://ferry.example/other"]});
@@ -69,11 +70,13 @@ async fn hook(t: &Trial, event_type: &str, members: &Value) -> Verdict {
 }
 
 async fn emptied(t: &Trial) -> Verdict {
+    t.updates()?;
     let members = json!({"redirect_uris": [], "application_description": ""});
     hook(t, "update_application", &members).await
 }
 
 async fn secret_stays(t: &Trial) -> Verdict {
+    t.updates()?;
     let client = t.fresh().await?;
     let members = json!({"redirect_uris": ["https://ferry.example/other"]});
     let event = event("update_application", &client.id, &members);

@@ -20,6 +20,7 @@ mod time;
 mod trial;
 
 use crate::Tried;
+use crate::arguments::Lacks;
 use crate::report::{Console, Entry, Outcome};
 use crate::verdict::{Basis, Check};
 use trial::Trial;
@@ -75,8 +76,8 @@ pub(crate) fn list() {
 }
 
 /// Makes the checks.
-pub(crate) async fn run(checks: &[&'static Check<Trial>], tried: Tried<'_>) {
-    let trial = Trial::new(tried.bridge, tried.tokens);
+pub(crate) async fn run(checks: &[&'static Check<Trial>], tried: Tried<'_>, lacks: Lacks) {
+    let trial = Trial::new(tried.bridge, tried.tokens, lacks);
     let silent = trial.reached().await.is_err();
     for check in checks {
         if silent && check.group != reach::GROUP {

@@ -46,7 +46,11 @@ checks! { Trial, "rotate":
 impl Trial {
     async fn rotation(&self) -> &Change {
         let rotate = || async {
-            let client = match self.fresh().await {
+            let client = match self.rotates() {
+                Ok(()) => self.fresh().await,
+                Err(finding) => Err(finding),
+            };
+            let client = match client {
                 Ok(client) => client,
                 Err(finding) => return Change::never(finding),
             };
@@ -104,6 +108,7 @@ async fn old_opens_nothing(t: &Trial) -> Verdict {
 }
 
 async fn typed(t: &Trial) -> Verdict {
+    t.rotates()?;
     let call = Call::rotate(&t.client().await?.id).text(JSON, "");
     t.call(&call).await.succeeds()
 }

@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use tokio::sync::OnceCell;
 
+use crate::arguments::Lacks;
 use crate::bridge::Bridge;
 use crate::call::Call;
 use crate::names::Names;
@@ -26,6 +27,7 @@ pub(super) struct Client {
 pub(crate) struct Trial {
     pub(super) bridge: Bridge,
     tokens: Option<Tokens>,
+    lacks: Lacks,
     names: Names,
     created: OnceCell<Seen>,
     pub(super) unauthorised: OnceCell<Vec<Seen>>,
@@ -64,10 +66,11 @@ impl Change {
 }
 
 impl Trial {
-    pub(super) fn new(bridge: Bridge, tokens: Option<Tokens>) -> Self {
+    pub(super) fn new(bridge: Bridge, tokens: Option<Tokens>, lacks: Lacks) -> Self {
         Self {
             bridge,
             tokens,
+            lacks,
             names: Names::new(),
             created: OnceCell::new(),
             unauthorised: OnceCell::new(),
@@ -80,6 +83,22 @@ impl Trial {
             strangers: OnceCell::new(),
             nameless: OnceCell::new(),
             updated: OnceCell::new(),
+        }
+    }
+
+    /// That rotations can be had.
+    pub(super) fn rotates(&self) -> Verdict {
+        match self.lacks.no_rotations {
+            true => unjudged("--no-rotations says that the IdP cannot replace a secret"),
+            false => Ok(()),
+        }
+    }
+
+    /// That updates can be had.
+    pub(super) fn updates(&self) -> Verdict {
+        match self.lacks.no_updates {
+            true => unjudged("--no-updates says that the IdP would replace the secret"),
+            false => Ok(()),
         }
     }
 

@@ -28,6 +28,12 @@ pub(crate) async fn konnect_sim_is_content(setup: &'static Setup) {
         key.to_str().expect("a path of ours"),
     ];
     // It asks for tokens as Konnect's documentation has them asked for: without a scope.
+    if !setup.server.rotates() {
+        words.push("--no-rotations");
+    }
+    if !setup.server.updates() {
+        words.push("--no-updates");
+    }
     if !setup.server.needs_scope() {
         words.extend(["--token-url", &token_url]);
     }
@@ -41,7 +47,10 @@ pub(crate) async fn conformance_is_content(setup: &'static Setup) {
     let before = setup.server.clients().await;
     let address = format!("http://{}", world.connector.address);
     let token_url = setup.server.token_url();
+    let parallel = setup.server.at_once().to_string();
     let words = [
+        "--parallel",
+        &parallel,
         "--connector",
         &address,
         "--profile",

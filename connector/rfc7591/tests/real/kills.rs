@@ -23,7 +23,7 @@ use crate::Setup;
 use crate::load::{Deletion, Heard, Load};
 use crate::world::{Store, World, planted};
 
-/// How many clients each gateway works on at once.
+/// How many clients each gateway works on at once, where the server bears so many.
 const AT_ONCE: usize = 4;
 
 pub(crate) async fn a_killed_connector_loses_no_client(setup: &'static Setup) {
@@ -88,7 +88,7 @@ impl Working {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for (through, konnect) in konnects.iter().enumerate() {
-            for _ in 0..AT_ONCE {
+            for _ in 0..AT_ONCE.min(setup.server.at_once()) {
                 let load = Load {
                     through,
                     konnect: (*konnect).clone(),

@@ -33,6 +33,7 @@ struct Told {
     updates: bool,
     rotates: bool,
     needs_scope: bool,
+    at_once: usize,
     warnings: Vec<String>,
 }
 
@@ -85,6 +86,11 @@ impl Server {
     /// Whether a new secret is to be had.
     pub(crate) fn rotates(&self) -> bool {
         self.told.rotates
+    }
+
+    /// How many calls at once it bears.
+    pub(crate) fn at_once(&self) -> usize {
+        self.told.at_once
     }
 
     /// Whether a token request has to ask for a scope.

@@ -89,7 +89,7 @@ lister() {
 
 # Writes server.json from standard input, the last of all: public and origin (where the world and where the suite's proxy
 # reach it), registration_path, token_path, credentials (files with secrets of the connector's own), updates and rotates
-# (whether an update that keeps the secret, and a rotation, are to be had there), needs_scope (whether no token is given without one), warnings (codes that `check --probe` has
+# (whether an update that keeps the secret, and a rotation, are to be had there), needs_scope (whether no token is given without one), at_once (how many calls it bears), warnings (codes that `check --probe` has
 # reason to warn with).
 told() {
     cat >"$1/server.draft"

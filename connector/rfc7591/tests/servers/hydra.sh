@@ -46,9 +46,10 @@ while path:
     path = clients and following and following[1]
 PYTHON
 BASH
+# Its database in memory refuses what comes at once.
 told "$folder" <<JSON
 {
   "public": "http://127.0.0.1:$public", "origin": "http://127.0.0.1:$port", "registration_path": "/oauth2/register", "token_path": "/oauth2/token",
-  "credentials": [], "updates": true, "rotates": false, "needs_scope": false, "warnings": []
+  "credentials": [], "updates": true, "rotates": false, "needs_scope": false, "at_once": 1, "warnings": []
 }
 JSON

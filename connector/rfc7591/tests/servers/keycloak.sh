@@ -49,6 +49,8 @@ cat >"$folder/idp.yaml" <<YAML
   issuer: http://127.0.0.1:$public/realms/apis
   registration: {initial_access_token_file: $folder/initial-access-token}
   behaviour: {get: nothing, put_secret: kept, put_token: new, delete: answers_204}
+  longest_name: 255
+  longest_redirect_uri: 255
 YAML
 lister "$folder" <<'BASH'
 . ./admin.sh
@@ -62,6 +64,6 @@ BASH
 told "$folder" <<JSON
 {
   "public": "http://127.0.0.1:$public", "origin": "$url", "registration_path": "/realms/apis/clients-registrations/openid-connect", "token_path": "/realms/apis/protocol/openid-connect/token",
-  "credentials": ["$folder/initial-access-token"], "updates": true, "rotates": false, "needs_scope": false, "warnings": []
+  "credentials": ["$folder/initial-access-token"], "updates": true, "rotates": false, "needs_scope": false, "at_once": 8, "warnings": []
 }
 JSON

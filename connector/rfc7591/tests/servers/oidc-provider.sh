@@ -33,6 +33,6 @@ lister "$folder" <<<"curl -sS -f http://127.0.0.1:$admin/"
 told "$folder" <<JSON
 {
   "public": "http://127.0.0.1:$public", "origin": "http://127.0.0.1:$port", "registration_path": "/reg", "token_path": "/token",
-  "credentials": ["$folder/initial-access-token"], "updates": true, "rotates": $rotates, "needs_scope": false, "warnings": []
+  "credentials": ["$folder/initial-access-token"], "updates": true, "rotates": $rotates, "needs_scope": false, "at_once": 8, "warnings": []
 }
 JSON
