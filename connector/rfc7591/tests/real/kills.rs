@@ -10,7 +10,7 @@ use std::io::{Write as _, stdout};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dcr_tests::konnect::event;
 use dcr_tests::{Konnect, Planted};
@@ -25,6 +25,9 @@ use crate::world::{Store, World, planted};
 
 /// How many clients each gateway works on at once, where the server bears so many.
 const AT_ONCE: usize = 4;
+/// Longer than a replica's hold on a client outlives the replica.
+const HELD: Duration = Duration::from_secs(100);
+const PAUSE: Duration = Duration::from_secs(3);
 
 pub(crate) async fn a_killed_connector_loses_no_client(setup: &'static Setup) {
     let mut world = World::lasting(setup, &Store::Sqlite).await;
@@ -180,7 +183,7 @@ async fn aftermath(
                 }
             }
         }
-        match manage(world, id, client).await {
+        match manage_in_time(world, id, client).await {
             Ok(()) => managed += 1,
             Err(failed) => {
                 let is_named = live.get(id) == Some(&true);
@@ -208,6 +211,18 @@ async fn aftermath(
         "{} clients lost by {kills} kills",
         lost.len()
     );
+}
+
+/// The same, once nobody holds the client any more. What a killed replica held, the others keep their hands off until its
+/// time is over.
+async fn manage_in_time(world: &World, id: &str, client: &Heard) -> Result<(), String> {
+    let end = Instant::now() + HELD;
+    loop {
+        match manage(world, id, client).await {
+            Err(failed) if failed.contains("503") && Instant::now() < end => sleep(PAUSE).await,
+            done => return done,
+        }
+    }
 }
 
 /// Does all that can be done with a client, and deletes it.
