@@ -88,17 +88,19 @@ impl Trial {
 
     /// That rotations can be had.
     pub(super) fn rotates(&self) -> Verdict {
-        match self.lacks.no_rotations {
-            true => unjudged("--no-rotations says that the IdP cannot replace a secret"),
-            false => Ok(()),
+        if self.lacks.no_rotations {
+            unjudged("--no-rotations says that the IdP cannot replace a secret")
+        } else {
+            Ok(())
         }
     }
 
     /// That updates can be had.
     pub(super) fn updates(&self) -> Verdict {
-        match self.lacks.no_updates {
-            true => unjudged("--no-updates says that the IdP would replace the secret"),
-            false => Ok(()),
+        if self.lacks.no_updates {
+            unjudged("--no-updates says that the IdP would replace the secret")
+        } else {
+            Ok(())
         }
     }
 
