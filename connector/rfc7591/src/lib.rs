@@ -2,7 +2,7 @@
 //! it.
 //!
 //! Such a server holds no mark of ours and lists nothing, so the store is the mark: what it does not know is not ours.
-//! What the server does beyond the RFCs is configuration ([`behaviour`]), learned on throw-away clients ([`probe`]).
+//! What the server does beyond the RFCs is configuration (`behaviour`), learned on throw-away clients (`probe`).
 
 mod api;
 mod behaviour;
