@@ -334,6 +334,29 @@ mod tests {
     }
 
     #[test]
+    fn what_the_server_has_no_room_for_is_cut_or_refused_by_name() {
+        let mut mapping = mapping(&[AuthMethod::ClientSecretBasic]);
+        let mut client = asked(&[GrantType::ClientCredentials]);
+        client.name = ClientName::parse("Fähre 🚢🚢").unwrap();
+        let uri = |text: &str| RedirectUri::parse(text).unwrap();
+        client.redirect_uris = vec![uri("https://a.example/12"), uri("https://a.example/123")];
+        for (longest_name, kept) in [(10, "Fähre 🚢🚢"), (9, "Fähre 🚢"), (7, "Fähre ")] {
+            mapping.longest_name = Some(longest_name);
+            let metadata = mapping.registration(&client).unwrap();
+            assert_eq!(metadata["client_name"], kept);
+        }
+        mapping.longest_redirect_uri = Some(20);
+        let fault = mapping.registration(&client).unwrap_err();
+        let FaultKind::Invalid(violations) = fault.kind() else {
+            panic!("{fault:?}")
+        };
+        let named: Vec<_> = violations.iter().map(|v| (v.field, v.index)).collect();
+        assert_eq!(named, [(Field::RedirectUris, Some(1))]);
+        mapping.longest_redirect_uri = Some(21);
+        assert!(mapping.registration(&client).is_ok());
+    }
+
+    #[test]
     fn response_types_fit_the_grant_types() {
         use GrantType::{AuthorizationCode, ClientCredentials, Implicit, RefreshToken};
         let mapping = mapping(&[AuthMethod::ClientSecretBasic]);
