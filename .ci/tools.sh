@@ -11,32 +11,31 @@ buf() {
     "$at/node_modules/.bin/buf" "$@"
 }
 
+# A folder with a Python of its own and these packages; of two runs side by side one waits. What failed is not complete:
+# the caller may be looking at the outcome, and then `set -e` ends nothing here.
+python_with() {
+    local at=$1
+    shift
+    mkdir -p "$DCR_CACHE" && (
+        exec 8>"$at.lock" && flock 8 || exit
+        [ -e "$at/complete" ] ||
+            { python3 -m venv --clear "$at" &&
+                "$at/bin/pip" install --quiet --disable-pip-version-check "$@" &&
+                touch "$at/complete"; }
+    )
+}
+
 # A Python with kubernetes_validate, which carries Kubernetes' schemas.
 python_with_schemas() {
     local at=$DCR_CACHE/kubernetes-validate-1.37.0
-    if [ ! -e "$at/complete" ]; then
-        python3 -m venv --clear "$at"
-        "$at/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0
-        touch "$at/complete"
-    fi
-    "$at/bin/python" "$@"
+    python_with "$at" kubernetes-validate==1.37.0 && "$at/bin/python" "$@"
 }
 
 # The checker of recorded exchanges, which stands beside the API documents: check_exchanges SPECS_FOLDER [OPTION]... FILE
 check_exchanges() {
     local specs=$1 at=$DCR_CACHE/check-exchanges-1
     shift
-    (
-        # Of two suites that run side by side one waits.
-        exec 8>"$at.lock"
-        flock 8
-        if [ ! -e "$at/complete" ]; then
-            python3 -m venv --clear "$at"
-            "$at/bin/pip" install --quiet --disable-pip-version-check openapi-schema-validator==0.9.0 PyYAML==6.0.4
-            touch "$at/complete"
-        fi
-    )
-    "$at/bin/python" "$specs/check-exchanges" "$@"
+    python_with "$at" openapi-schema-validator==0.9.0 PyYAML==6.0.4 && "$at/bin/python" "$specs/check-exchanges" "$@"
 }
 
 # Built without optimisation: 45 s instead of minutes, for a run of two.
