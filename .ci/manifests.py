@@ -31,7 +31,27 @@ def pods(resource):
     return [template] if template else []
 
 
+def claim_mistakes(resource, pod, claims):
+    """A volume that one Pod has at a time holds up a second replica, and a rolling update, for ever."""
+    for volume in pod["spec"].get("volumes", []):
+        wanted = volume.get("persistentVolumeClaim", {}).get("claimName")
+        if not wanted:
+            continue
+        claim = claims.get((resource["metadata"].get("namespace"), wanted))
+        if claim is None:
+            yield f"{name(resource)}: no PersistentVolumeClaim {wanted} for the volume {volume['name']}"
+        elif "ReadWriteMany" not in claim["spec"]["accessModes"]:
+            spec = resource["spec"]
+            if spec.get("replicas", 1) > 1 or spec.get("strategy", {}).get("type") != "Recreate":
+                yield f"{name(resource)}: the volume {volume['name']} is for one replica with the strategy Recreate"
+
+
 def reference_mistakes(resources):
+    claims = {
+        (r["metadata"].get("namespace"), r["metadata"]["name"]): r
+        for r in resources
+        if r["kind"] == "PersistentVolumeClaim"
+    }
     labels = [
         (r["metadata"].get("namespace"), pod["metadata"]["labels"].items()) for r in resources for pod in pods(r)
     ]
@@ -46,6 +66,7 @@ def reference_mistakes(resources):
             if not wanted or not any(ns == namespace and wanted <= have for ns, have in labels):
                 yield f"{name(resource)}: selects no Pod of this render"
         for pod in pods(resource):
+            yield from claim_mistakes(resource, pod, claims)
             for volume in pod["spec"].get("volumes", []):
                 wanted = volume.get("configMap", {}).get("name")
                 if wanted and (namespace, wanted) not in config_maps:
