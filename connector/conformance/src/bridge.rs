@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dcr_proto::v1;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -11,9 +12,12 @@ use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
 use crate::check::{Stop, Verdict, broken};
+use crate::checks::Drained;
 use crate::connection::{CannotRun, Connections};
 use crate::journal::Journal;
 use crate::options::Options;
+use crate::pace::{PATIENT, Pace};
+use crate::process::Process;
 use crate::refusal::{Refusal, name};
 use crate::rpc::{Client, Rpc};
 use crate::tokens::Tokens;
@@ -21,7 +25,7 @@ use crate::tokens::Tokens;
 /// What the gateway gives a call.
 pub(crate) const USUAL_TIME: Duration = Duration::from_secs(8);
 /// Between two looks at what changes by itself.
-const LOOK: Duration = Duration::from_millis(100);
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) type Answer<T> = Result<T, Refusal>;
 
@@ -34,7 +38,10 @@ pub(crate) struct Bridge {
     described: v1::DescribeConnectorResponse,
     tokens: Option<Tokens>,
     made: Mutex<Made>,
+    pub(crate) pace: Pace,
     pub(crate) journal: Journal,
+    /// What the end of the connector was like, or why it could not be brought about.
+    pub(crate) drained: OnceCell<Result<Drained, String>>,
 }
 
 /// What a run may have to clean up.
@@ -58,6 +65,13 @@ impl Bridge {
     /// Connects, and asks the connector what it is.
     pub(crate) async fn begin(options: Options) -> Result<Self, CannotRun> {
         let connections = Connections::new(&options)?;
+        if let Some(id) = options.terminate
+            && Process::of(id).is_none()
+        {
+            let sentence =
+                format!("--terminate {id}: there is no such process; name the connector's");
+            return Err(CannotRun::Usage(sentence));
+        }
         let tokens = Tokens::new(&options.tokens).map_err(CannotRun::Usage)?;
         let channel = connections.open().await?;
         let mut bridge = Self {
@@ -67,7 +81,9 @@ impl Bridge {
             described: v1::DescribeConnectorResponse::default(),
             tokens,
             made: Mutex::default(),
+            pace: Pace::default(),
             journal: Journal::default(),
+            drained: OnceCell::new(),
         };
         let described = bridge.ask(v1::DescribeConnectorRequest {}).await;
         bridge.described = described.map_err(|refusal| {
@@ -155,7 +171,26 @@ impl Bridge {
         self.send_noting_no_failure(self.channel(), request).await
     }
 
+    /// What asks to slow down has done nothing, and is asked again, unless it is a call that is never sent again: then the
+    /// check is tried again.
     async fn send_noting_no_failure<Q: Rpc>(
+        &self,
+        channel: Channel,
+        request: Request<Q>,
+    ) -> Answer<Q::Answer> {
+        for _ in 1..PATIENT {
+            let (metadata, message) = (request.metadata().clone(), request.get_ref().clone());
+            let again = Request::from_parts(metadata, tonic::Extensions::default(), message);
+            let answer = self.send_once(channel.clone(), again).await;
+            let is_throttled = matches!(&answer, Err(refusal) if refusal.throttled().is_some());
+            if !is_throttled || Q::gives_a_secret() {
+                return answer;
+            }
+        }
+        self.send_once(channel, request).await
+    }
+
+    async fn send_once<Q: Rpc>(
         &self,
         channel: Channel,
         mut request: Request<Q>,
@@ -163,6 +198,7 @@ impl Bridge {
         if let Ok(id) = MetadataValue::try_from(Uuid::now_v7().as_simple().to_string()) {
             request.metadata_mut().insert("x-request-id", id);
         }
+        self.pace.wait().await;
         let asked = request.get_ref().clone();
         let client = Client::new(channel).max_decoding_message_size(4 * 1024 * 1024);
         // The channel gives up when the call's own time is over; this is for what escapes it.
@@ -176,6 +212,9 @@ impl Bridge {
             }
             Err(status) => {
                 let refusal = Refusal::of(Q::NAME, &status);
+                if let Some(time) = refusal.throttled() {
+                    self.pace.slow_down(time);
+                }
                 let is_certain = refusal.outcome == Some(v1::Outcome::NotApplied);
                 if let Some(create) = cast::<Q, v1::CreateClientRequest>(&asked)
                     && !is_certain

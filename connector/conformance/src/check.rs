@@ -59,6 +59,8 @@ pub(crate) enum Need {
     Unmarked,
     Admitted,
     Own,
+    Settle,
+    Terminate,
 }
 
 impl Need {
@@ -89,6 +91,8 @@ impl Need {
             Self::Unmarked => flag(options.unmarked_client.is_some(), "--unmarked-client"),
             Self::Admitted => flag(options.admitted_client.is_some(), "--admitted-client"),
             Self::Own => flag(options.own_client.is_some(), "--own-client"),
+            Self::Settle => flag(options.settle, "--settle"),
+            Self::Terminate => flag(options.terminate.is_some(), "--terminate"),
         }
     }
 }

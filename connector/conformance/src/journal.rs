@@ -74,11 +74,7 @@ impl Journal {
         notes.judge(Rule::Shape, right, || {
             format!("{}: {}", Q::NAME, wrong.join("; "))
         });
-        let shows_a_new_secret = matches!(
-            Q::NAME,
-            "CreateClient" | "RotateClientSecret" | "AddClientSecret"
-        );
-        if !shows_a_new_secret {
+        if !Q::gives_a_secret() {
             let leaks = notes.knows_secret_in(&answer.encode_to_vec());
             notes.judge(Rule::Secrecy, !leaks, || {
                 format!("{}'s answer holds a secret", Q::NAME)

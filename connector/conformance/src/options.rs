@@ -114,6 +114,16 @@ pub struct Options {
     /// How many checks run at once.
     #[arg(long, value_name = "N", default_value_t = PARALLEL)]
     pub parallel: usize,
+    /// Also asks how an aborted operation stands once settle_after has passed, and waits for that long.
+    #[arg(long)]
+    pub settle: bool,
+    /// The connector's process, on this machine. Last of all the run tells it to end (SIGTERM) while it has calls to
+    /// answer, and sees how it does that.
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub terminate: Option<i32>,
+    /// How long the process may take to end, in seconds; 45 more than settle_after unless told otherwise.
+    #[arg(long, value_name = "SECONDS", requires = "terminate", value_parser = seconds)]
+    pub terminate_within: Option<Duration>,
     /// Runs only the checks whose names contain this; repeat it for more.
     #[arg(long, value_name = "TEXT")]
     pub only: Vec<String>,
@@ -179,6 +189,9 @@ impl Options {
             cancellations: CANCELLATIONS,
             patience: Duration::from_secs(5),
             parallel: PARALLEL,
+            settle: false,
+            terminate: None,
+            terminate_within: None,
             only: Vec::new(),
         }
     }

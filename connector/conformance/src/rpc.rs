@@ -19,6 +19,12 @@ pub(crate) trait Rpc: prost::Message + Clone + 'static {
     const MUTATES: bool;
     type Answer: prost::Message + Shape;
 
+    /// Whether it gives a secret. Such a call is never sent again.
+    fn gives_a_secret() -> bool {
+        let all = ["CreateClient", "RotateClientSecret", "AddClientSecret"];
+        all.contains(&Self::NAME)
+    }
+
     fn send(
         client: Client,
         request: Request<Self>,

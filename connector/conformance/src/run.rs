@@ -1,4 +1,4 @@
-//! A run: the checks side by side, then what holds for every call, then the clean-up.
+//! A run: the checks side by side, then what holds for every call, then the clean-up, then the end of the connector.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -10,15 +10,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::bridge::{Bridge, Shared};
-use crate::check::{Check, Group, Stop, Verdict};
-use crate::checks::{AT_THE_END, GROUPS};
+use crate::check::{Check, Group, Need, Stop, Verdict};
+use crate::checks::{AT_THE_END, GROUPS, LAST_OF_ALL};
 use crate::connection::CannotRun;
 use crate::options::Options;
+use crate::pace::PATIENT;
 use crate::report::{Checked, Report, Result as Found};
 
 /// How long a check may take beside what an abort needs to settle: a connector that hangs fails it and does not hold up
 /// the run.
 const CHECK: Duration = Duration::from_secs(90);
+const CLEAN_UP: &str = "clean_up";
 
 /// Plays the gateway against a connector, and tells what it found.
 ///
@@ -46,14 +48,15 @@ pub async fn run_until(
         return Err(CannotRun::Usage(sentence.to_owned()));
     }
     let mut ended = BTreeMap::new();
-    let at_the_end = |group: &Group| AT_THE_END.iter().any(|last| last.name == group.name);
-
     let slots = Arc::new(Semaphore::new(bridge.options().parallel.max(1)));
     let mut running = JoinSet::new();
-    for (number, (group, check)) in wanted.iter().enumerate() {
-        if at_the_end(group) {
-            continue;
-        }
+    let (waiting, others): (Vec<_>, Vec<_>) = wanted
+        .iter()
+        .enumerate()
+        .filter(|(_, (group, _))| is_of(GROUPS, group))
+        .partition(|(_, (_, check))| check.needs.contains(&Need::Settle));
+    // What waits longest is begun first.
+    for (number, (_, check)) in waiting.into_iter().chain(others) {
         let (check, bridge, slots) = (**check, Arc::clone(&bridge), Arc::clone(&slots));
         running.spawn(async move {
             let _slot = slots.acquire().await;
@@ -77,20 +80,12 @@ pub async fn run_until(
         () = stop => true,
     };
     running.shutdown().await;
-    for (number, (group, check)) in wanted.iter().enumerate() {
-        let is_last = at_the_end(group);
-        if ended.contains_key(&number) || (is_last && stopped && group.name != "clean_up") {
-            continue;
-        }
-        if is_last {
-            let (found, took) = tried(**check, Arc::clone(&bridge)).await;
-            ended.insert(number, checked(group, check, found, took));
-        }
-    }
+    in_turn(AT_THE_END, &wanted, &bridge, stopped, &mut ended).await;
     // Also where the check of it was not asked for.
-    if !wanted.iter().any(|(group, _)| group.name == "clean_up") {
+    if !wanted.iter().any(|(group, _)| group.name == CLEAN_UP) {
         bridge.clean_up().await;
     }
+    in_turn(LAST_OF_ALL, &wanted, &bridge, stopped, &mut ended).await;
     let missing = |(group, check): &(&Group, &Check)| {
         let found = if stopped {
             Found::Skipped {
@@ -115,11 +110,35 @@ pub async fn run_until(
     })
 }
 
+fn is_of(groups: &[&Group], group: &Group) -> bool {
+    groups.iter().any(|one| one.name == group.name)
+}
+
+/// Tries the checks of these groups one after the other; of a run that was stopped the clean-up alone.
+async fn in_turn(
+    groups: &[&Group],
+    wanted: &[(&'static Group, &'static Check)],
+    bridge: &Shared,
+    stopped: bool,
+    ended: &mut BTreeMap<usize, Checked>,
+) {
+    for (number, (group, check)) in wanted.iter().enumerate() {
+        if is_of(groups, group) && (!stopped || group.name == CLEAN_UP) {
+            let (found, took) = tried(**check, Arc::clone(bridge)).await;
+            ended.insert(number, checked(group, check, found, took));
+        }
+    }
+}
+
+/// Every check there is, in its order.
+fn every() -> impl Iterator<Item = (&'static Group, &'static Check)> {
+    let groups = GROUPS.iter().chain(AT_THE_END).chain(LAST_OF_ALL);
+    groups.flat_map(|group| group.checks.iter().map(move |check| (*group, check)))
+}
+
 /// The checks that these options ask for.
 fn wanted(options: &Options) -> impl Iterator<Item = (&'static Group, &'static Check)> {
-    let every = GROUPS.iter().chain(AT_THE_END);
-    let every = every.flat_map(|group| group.checks.iter().map(move |check| (*group, check)));
-    every.filter(|(group, check)| {
+    every().filter(|(group, check)| {
         let name = format!("{}/{}", group.name, check.name);
         let only = &options.only;
         options.covers(check.profile)
@@ -129,12 +148,9 @@ fn wanted(options: &Options) -> impl Iterator<Item = (&'static Group, &'static C
 
 /// Every check by its full name, with its profile and rule.
 pub fn list() -> impl Iterator<Item = (String, &'static str, &'static str)> {
-    let every = GROUPS.iter().chain(AT_THE_END);
-    every.flat_map(|group| {
-        group.checks.iter().map(|check| {
-            let name = format!("{}/{}", group.name, check.name);
-            (name, check.profile.name(), check.rule)
-        })
+    every().map(|(group, check)| {
+        let name = format!("{}/{}", group.name, check.name);
+        (name, check.profile.name(), check.rule)
     })
 }
 
@@ -144,10 +160,7 @@ async fn tried(check: Check, bridge: Shared) -> (Found, Duration) {
     let verdict: Verdict = if let Some(why) = missing {
         Err(Stop::Skipped(why))
     } else {
-        let time = CHECK + bridge.settle_after();
-        tokio::time::timeout(time, (check.run)(bridge))
-            .await
-            .unwrap_or_else(|_| Err(Stop::Broken(format!("not ended after {time:?}"))))
+        unthrottled(check, &bridge).await
     };
     let found = match verdict {
         Ok(()) => Found::Passed,
@@ -155,6 +168,24 @@ async fn tried(check: Check, bridge: Shared) -> (Found, Duration) {
         Err(Stop::Skipped(why)) => Found::Skipped { why },
     };
     (found, begun.elapsed())
+}
+
+/// Tries a check. Where it fails and the connector asked to slow down meanwhile, it is tried again: calls that are never
+/// sent again are part of it, each with an operation that is known to the check.
+async fn unthrottled(check: Check, bridge: &Shared) -> Verdict {
+    let own = bridge.options().terminate_within.unwrap_or_default();
+    let time = CHECK + bridge.settle_after().max(own);
+    let mut left = PATIENT;
+    loop {
+        let before = bridge.pace.times();
+        let ended = tokio::time::timeout(time, (check.run)(Arc::clone(bridge))).await;
+        let verdict =
+            ended.unwrap_or_else(|_| Err(Stop::Broken(format!("not ended after {time:?}"))));
+        left -= 1;
+        if verdict.is_ok() || bridge.pace.times() == before || left == 0 {
+            return verdict;
+        }
+    }
 }
 
 fn checked(group: &Group, check: &Check, result: Found, took: Duration) -> Checked {

@@ -30,6 +30,9 @@ group! {
     leaves_a_client_that_has_a_registration [Grants, Registrations, MappedAudience]
         "A client that has a registration has been delivered: the abort answers LEFT, and it stays" =>
         "Look at the registrations before you undo a client.";
+    may_be_asked_for_again_after_settle_after [Core, Settle]
+        "An abort that is asked for again after settle_after tells how it stands then: ACCEPTED or UNDONE of what is not there, LEFT of what is in use" =>
+        "Remember for 15 minutes what became of aborts, or look again; do not fail, and do not take the second for the first.";
     by_another_provider_removes_nothing [Core]
         "An abort removes only what bears exactly the mark of its caller" =>
         "Compare installation, provider and operation of the mark before you remove anything.";
@@ -126,6 +129,43 @@ async fn may_be_repeated(bridge: &Bridge) -> Verdict {
             );
         }
     }
+    Ok(())
+}
+
+async fn may_be_asked_for_again_after_settle_after(bridge: &Bridge) -> Verdict {
+    let never_came = operation_id();
+    let (lost, named) = (bridge.client().await?, bridge.client().await?);
+    bridge.done(bridge.list_secrets(&named.id)).await?;
+    let asked = [&never_came, &lost.operation_id, &named.operation_id];
+    for operation in asked {
+        bridge.done(bridge.abort_create(operation)).await?;
+    }
+    tokio::time::sleep(bridge.settle_after() + bridge.options().patience).await;
+    let mut told = Vec::new();
+    for operation in asked {
+        told.push(bridge.done(bridge.abort_create(operation)).await?.abort());
+    }
+    stays(bridge, &named.id).await?;
+    let cannot = !bridge.can(v1::Capability::AbortCreate);
+    let due: [&[v1::Abort]; 3] = [&[Accepted, Undone], &[Undone, Accepted], &[Left]];
+    let of = [
+        "of what never came",
+        "of a lost answer",
+        "of a client that was named",
+    ];
+    for ((told, due), of) in told.into_iter().zip(due).zip(of) {
+        let is_due = due.contains(&told) || (cannot && told == Cannot);
+        ensure!(
+            is_due,
+            "{TOLD} {} to the second abort {of}",
+            told.as_str_name()
+        );
+    }
+    let deleted = bridge.done(bridge.delete(&lost.id)).await?.deletion();
+    ensure!(
+        cannot || deleted == v1::Deletion::Absent,
+        "the client of a lost answer is there after two aborts"
+    );
     Ok(())
 }
 

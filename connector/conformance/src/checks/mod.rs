@@ -8,6 +8,7 @@ mod create;
 mod deadlines;
 mod delete;
 mod describe;
+mod drain;
 mod errors;
 mod listing;
 mod ownership;
@@ -17,6 +18,7 @@ mod secrets;
 mod transport;
 mod update;
 
+pub(crate) use self::drain::Drained;
 use crate::check::Group;
 
 /// What is tried side by side.
@@ -39,3 +41,6 @@ pub(crate) const GROUPS: &[&Group] = &[
 
 /// What is judged when all others have ended, in this order.
 pub(crate) const AT_THE_END: &[&Group] = &[&answers::GROUP, &clean_up::GROUP];
+
+/// What ends the connector.
+pub(crate) const LAST_OF_ALL: &[&Group] = &[&drain::GROUP];

@@ -5,6 +5,7 @@ use std::process::Output;
 use tokio::process::Command;
 
 use crate::fault::Fault;
+use crate::stand_in::StandIn;
 use crate::{memory, service};
 
 async fn ran(arguments: &[&str]) -> Output {
@@ -65,7 +66,9 @@ async fn what_keeps_the_rules_ends_with_0_and_is_reported_to_machines_as_well() 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_breaks_a_rule_ends_with_1_and_a_sentence_on_what_to_do() {
     let options = memory::start().await;
-    let address = service::start(Fault::DeleteOfTheUnknownIsNotFound, &options.connector).await;
+    let stand_in = StandIn::start().await;
+    let fault = Fault::DeleteOfTheUnknownIsNotFound;
+    let address = service::start(fault, &options.connector, stand_in).await;
     let connector = format!("http://{address}");
     let ran = ran(&[
         "--connector",
@@ -94,6 +97,8 @@ async fn what_cannot_be_run_ends_with_2_and_says_why() {
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
+    // Larger than any process id of Linux (proc(5), pid_max).
+    let nobodys = i32::MAX.to_string();
     for (arguments, sentence) in [
         (
             vec!["--connector", &address],
@@ -110,6 +115,10 @@ async fn what_cannot_be_run_ends_with_2_and_says_why() {
         (
             vec!["--connector", &address, "--ca-file", "x"],
             "--connector-identity",
+        ),
+        (
+            vec!["--connector", &address, "--terminate", &nobodys],
+            "there is no such process",
         ),
         (vec![], "--connector"),
     ] {

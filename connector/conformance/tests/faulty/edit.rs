@@ -1,5 +1,8 @@
 //! Changes to statuses on their way.
 
+use std::time::Duration;
+
+use dcr_proto::v1;
 use prost::Message as _;
 use prost_types::Any;
 use tonic::{Code, Status};
@@ -23,6 +26,21 @@ pub(crate) fn refusal(code: Code, reason: &str) -> Status {
         details: vec![any("google.rpc.ErrorInfo", &info)],
     };
     Status::with_details(code, "faulty", packed.encode_to_vec().into())
+}
+
+/// An IdP's rate limit.
+pub(crate) fn throttled(after: Duration) -> Status {
+    let retry = pb::RetryInfo {
+        retry_delay: after.try_into().ok(),
+    };
+    let outcome = v1::OutcomeDetail {
+        outcome: v1::Outcome::NotApplied.into(),
+    };
+    let throttled = refusal(Code::ResourceExhausted, "IDP_THROTTLED");
+    edited(&throttled, throttled.code(), |details| {
+        details.push(any("google.rpc.RetryInfo", &retry));
+        details.push(any("dcr.connector.v1.OutcomeDetail", &outcome));
+    })
 }
 
 /// The same status with other details.

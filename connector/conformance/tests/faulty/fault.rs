@@ -18,6 +18,8 @@ macro_rules! faults {
         pub(crate) enum Fault {
             /// Nothing.
             None,
+            /// Nothing either: it answers so many calls in a while, and asks for patience with the others.
+            Throttles,
             $($(#[doc = $what])+ $name,)+
         }
 
@@ -177,19 +179,22 @@ faults! {
     /// An abort that finds nothing is NOT_FOUND.
     AbortOfTheUnknownIsNotFound =>
         "abort/of_what_never_came_is_accepted", "abort/keeps_the_create_from_being_done_later", "abort/may_be_repeated",
-        "abort/of_an_old_operation_is_refused";
+        "abort/may_be_asked_for_again_after_settle_after", "abort/of_an_old_operation_is_refused";
     /// Forgets aborts of what has not come yet.
     ForgetsAborts => "abort/keeps_the_create_from_being_done_later", "abort/keeps_the_secret_from_being_added_later";
     /// Says UNDONE and leaves the client.
     AbortLeavesTheClient =>
         "abort/removes_the_client_of_a_lost_answer", "abort/leaves_a_client_that_was_named",
-        "abort/leaves_a_client_that_has_a_registration", "abort/by_another_provider_removes_nothing";
+        "abort/leaves_a_client_that_has_a_registration", "abort/may_be_asked_for_again_after_settle_after",
+        "abort/by_another_provider_removes_nothing";
     /// A repeated abort is INTERNAL.
-    RepeatedAbortIsInternal => "abort/may_be_repeated";
+    RepeatedAbortIsInternal => "abort/may_be_repeated", "abort/may_be_asked_for_again_after_settle_after";
     /// An abort removes what was delivered.
     AbortRemovesWhatWasDelivered =>
         "abort/leaves_a_client_that_was_named", "abort/leaves_a_client_that_has_a_registration",
-        "abort/by_another_provider_removes_nothing";
+        "abort/may_be_asked_for_again_after_settle_after", "abort/by_another_provider_removes_nothing";
+    /// An abort that has settled is not known any more.
+    ForgetsSettledAborts => "abort/may_be_asked_for_again_after_settle_after";
     /// An abort does not look at who asks.
     AbortIgnoresTheCaller => "abort/by_another_provider_removes_nothing";
     /// Accepts aborts of any age.
@@ -230,6 +235,15 @@ faults! {
     AnswersFewAtOnce => "transport/many_calls_at_once_are_answered";
     /// Hangs up on the third ping.
     HangsUpOnPings => "transport/pings_while_calls_are_open_are_tolerated";
+
+    /// Cancels what it is doing when it is told to end.
+    DropsCallsAtItsEnd => "drain/calls_that_have_arrived_are_answered";
+    /// Goes on as if it had not been told, and ends later.
+    ServesOnAtItsEnd => "drain/health_tells_of_it";
+    /// Goes on, and refuses what comes with a bare status.
+    RefusesLateCallsBarely => "drain/health_tells_of_it", "drain/calls_that_come_later_are_answered_or_not_begun";
+    /// Does all that it should, and stays.
+    NeverEnds => "drain/the_process_ends_in_time";
 
     /// NOT_FOUND comes without ErrorInfo.
     OmitsErrorInfo while "ownership/what_is_not" while "answers/" => "answers/every_failure_has_error_info";

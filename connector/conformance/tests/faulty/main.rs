@@ -11,10 +11,12 @@
 
 mod command;
 mod edit;
+mod end;
 mod fault;
 mod memory;
 mod pings;
 mod service;
+mod stand_in;
 mod state;
 
 use std::collections::BTreeSet;
@@ -28,6 +30,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 use crate::fault::{ALL, Broken, Fault};
+use crate::stand_in::StandIn;
 
 /// How many connectors run at once.
 const AT_ONCE: usize = 8;
@@ -35,8 +38,15 @@ const AT_ONCE: usize = 8;
 /// Runs what the table says against a connector with this fault.
 async fn against(fault: Fault, only: Vec<String>) -> Report {
     let behind = memory::start().await;
-    let address = service::start(fault, &behind.connector).await;
+    let stand_in = StandIn::start().await;
+    let terminate = Some(stand_in.id());
+    let address = service::start(fault, &behind.connector, stand_in).await;
+    // Longer than the others take to end.
+    let never = Duration::from_secs(1);
     let options = Options {
+        settle: true,
+        terminate,
+        terminate_within: (fault == Fault::NeverEnds).then_some(never),
         connector: format!("http://{address}"),
         only,
         cancellations: 10,
@@ -103,6 +113,13 @@ async fn without_a_fault_nothing_is_found() {
     let report = against(Fault::None, Vec::new()).await;
     report.assert_passed();
     assert_eq!(report.skipped().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_asks_to_slow_down_is_waited_for() {
+    let only = ["delete/", "rotate/", "listing/"].map(str::to_owned);
+    let report = against(Fault::Throttles, only.into()).await;
+    report.assert_passed();
 }
 
 #[test]

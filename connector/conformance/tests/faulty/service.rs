@@ -24,9 +24,11 @@ use tonic::service::Routes;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status, async_trait};
 
-use crate::edit::{edited, refusal, with_first_violation, with_long_sentence, without};
+use crate::edit::{edited, refusal, throttled, with_first_violation, with_long_sentence, without};
+use crate::end::{End, bare};
 use crate::fault::Fault;
 use crate::pings::cut_on_pings;
+use crate::stand_in::StandIn;
 use crate::state::State;
 
 /// What the suite calls itself, which is the one caller that a careless connector knows.
@@ -38,8 +40,8 @@ const WHILE: Duration = Duration::from_millis(20);
 
 type Answer<T> = Result<Response<T>, Status>;
 
-/// A connector with this fault before the one at an address.
-pub(crate) async fn start(fault: Fault, behind: &str) -> SocketAddr {
+/// A connector with this fault before the one at an address. It is told to end by way of its stand-in.
+pub(crate) async fn start(fault: Fault, behind: &str, stand_in: StandIn) -> SocketAddr {
     let channel = Channel::from_shared(behind.to_owned()).unwrap();
     let inner = ConnectorServiceClient::new(channel.connect_lazy());
     let faulty = Faulty {
@@ -58,6 +60,12 @@ pub(crate) async fn start(fault: Fault, behind: &str) -> SocketAddr {
     if fault == Fault::RefusesUnknownFields {
         routes = Routes::from(routes.into_axum_router().layer(from_fn(knows_every_field)));
     }
+    let end = End::new(fault);
+    let at_its_end = {
+        let end = end.clone();
+        from_fn(move |request, next| end.clone().answered(request, next))
+    };
+    let routes = Routes::from(routes.into_axum_router().layer(at_its_end));
     let name = if fault == Fault::HealthKnowsNoService {
         "another.Service"
     } else {
@@ -65,10 +73,12 @@ pub(crate) async fn start(fault: Fault, behind: &str) -> SocketAddr {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let limits = dcr_runtime::grpc::limits();
+    let shutdown = Shutdown::new();
+    tokio::spawn(end.come(stand_in, shutdown.clone()));
     tokio::spawn(async move {
-        let shutdown = Shutdown::new();
-        let limits = dcr_runtime::grpc::limits();
         dcr_runtime::grpc::serve(listener, routes, name, limits, None, &shutdown).await;
+        shutdown.drain(Duration::ZERO).await;
     });
     if fault == Fault::HangsUpOnPings {
         cut_on_pings(address).await
@@ -86,11 +96,7 @@ async fn knows_every_field(request: HttpRequest, next: Next) -> HttpResponse {
         .windows(addition.len())
         .any(|window| window == addition)
     {
-        let refused = HttpResponse::builder().header("content-type", "application/grpc");
-        return refused
-            .header("grpc-status", Code::Internal as i32)
-            .body(Body::empty())
-            .unwrap();
+        return bare(Code::Internal);
     }
     next.run(HttpRequest::from_parts(head, Body::from(body)))
         .await
@@ -120,6 +126,10 @@ impl Faulty {
 
     /// A request as it goes on, with the deadline that it came with.
     async fn opened<T>(&self, request: Request<T>) -> Result<(MetadataMap, T), Status> {
+        let too_many = self.is(Fault::Throttles).then(|| self.state().too_many());
+        if let Some(left) = too_many.flatten() {
+            return Err(throttled(left));
+        }
         let (mut kept, mut message) = (MetadataMap::new(), request);
         let text = message.metadata().get("grpc-timeout").cloned();
         let time = text

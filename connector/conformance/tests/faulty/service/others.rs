@@ -1,6 +1,6 @@
 //! What is about no one client: description, examination, aborts, the list.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dcr_proto::v1;
 use dcr_proto::v1::abort_operation_request::Target;
@@ -10,6 +10,8 @@ use tonic::{Code, Response};
 use super::{Answer, Faulty, USUAL, new_operation, with_deadline};
 use crate::edit::{recoded, refusal};
 use crate::fault::Fault;
+
+const SETTLE_AFTER: Duration = Duration::from_secs(1);
 
 fn told(abort: v1::Abort) -> Answer<v1::AbortOperationResponse> {
     Ok(Response::new(v1::AbortOperationResponse {
@@ -41,10 +43,7 @@ impl Faulty {
             .await?;
         let described = answer.get_mut();
         // So that what is never undone is not waited for long.
-        described.settle_after = Some(prost_types::Duration {
-            seconds: 1,
-            nanos: 0,
-        });
+        described.settle_after = SETTLE_AFTER.try_into().ok();
         let update = v1::Capability::Update as i32;
         match self.fault {
             Fault::NameIsNoLabel => "Memory!".clone_into(&mut described.name),
@@ -91,13 +90,15 @@ impl Faulty {
     ) -> Answer<v1::AbortOperationResponse> {
         let id = message.operation_id.clone();
         let is_create = matches!(message.target, Some(Target::Create(_)));
-        let (made, is_begun, is_lost, is_first) = {
+        let (made, is_begun, is_lost, first) = {
             let mut state = self.state();
             let by = message.caller.clone().unwrap_or_default();
             let key = format!("{}/{}/{id}", by.installation, by.provider_id);
             let made = state.made.get(&id).cloned();
             let (is_begun, is_lost) = (state.begun.contains(&id), state.lost.contains(&id));
-            (made, is_begun, is_lost, state.aborted.insert(key))
+            let first = state.aborted.get(&key).copied();
+            state.aborted.entry(key).or_insert_with(Instant::now);
+            (made, is_begun, is_lost, first)
         };
         match self.fault {
             Fault::ForgetsAborts if !is_begun && is_young(&id) => return told(v1::Abort::Accepted),
@@ -110,7 +111,12 @@ impl Faulty {
             Fault::LostCreateIsLeft | Fault::LostAdditionIsLeft if is_lost => {
                 return told(v1::Abort::Undone);
             }
-            Fault::RepeatedAbortIsInternal if !is_first => {
+            Fault::ForgetsSettledAborts
+                if first.is_some_and(|first| first.elapsed() >= SETTLE_AFTER) =>
+            {
+                return Err(refusal(Code::NotFound, "CLIENT_NOT_FOUND"));
+            }
+            Fault::RepeatedAbortIsInternal if first.is_some() => {
                 return Err(refusal(Code::Internal, "INTERNAL"));
             }
             Fault::AbortRemovesWhatWasDelivered if is_create && made.is_some() => {
