@@ -32,9 +32,9 @@ read -r -t 20 address token_url <"$work/addresses" || { cat "$work/log" >&2; exi
 
 cargo run --quiet --manifest-path "$root/Cargo.toml" -p dcr-conformance -- \
     --connector "$address" --profile core --token-url "$token_url" \
-    --own-client dcr-connector --unmarked-client made-by-hand "$@" || { tail -n 20 "$work/log" >&2; exit 1; }
+    --own-client dcr-connector --unmarked-client made-by-hand --settle --terminate "$connector" "$@" ||
+    { tail -n 20 "$work/log" >&2; exit 1; }
 
-# A drain ends by itself, and well.
-kill -TERM "$connector"
+# It has ended, and well.
 wait "$connector"
 connector=

@@ -76,9 +76,9 @@ func run(ctx context.Context, listen, tokenListen string, latency, settle time.D
 func serve(ctx context.Context, listener net.Listener, connector *service) error {
 	server := grpc.NewServer(
 		grpc.UnaryInterceptor(logged),
-		// The gateway pings while calls are open; grpc-go hangs up on more than one ping in 5 minutes, unless it is told
-		// that its callers may.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Microsecond}),
+		// The gateway pings every 30 s while calls are open; grpc-go hangs up on more than one ping in 5 minutes, unless it
+		// is told that its callers may.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second}),
 		// So that callers spread over new replicas.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 5 * time.Minute}),
 	)
