@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use dcr_conformance::{Options, run};
 use dcr_tests::konnect::application;
 use dcr_tests::raw::Raw;
 use dcr_tests::small_idp::CLIENTS;
@@ -59,6 +60,19 @@ async fn a_connector_told_to_stop_answers_what_is_in_flight() {
     create_across_the_end(&mut bridge, |bridge| &mut bridge.connector.process).await;
     let refusal = bridge.konnect().create(&application("ferry")).await;
     assert_eq!(refusal.refused(503).error, "unavailable");
+}
+
+#[tokio::test]
+async fn a_connector_told_to_stop_keeps_the_contract_to_its_end() {
+    let mut bridge = bridge().await;
+    let options = Options {
+        terminate: Some(bridge.connector.process.id().try_into().unwrap()),
+        only: vec!["drain/".to_owned()],
+        ..Options::new(format!("http://{}", bridge.connector.address))
+    };
+    run(options).await.unwrap().assert_passed();
+    assert!(bridge.connector.process.ended(IN_TIME).await.success());
+    bridge.nothing_left().await;
 }
 
 #[tokio::test]

@@ -65,6 +65,9 @@ async fn it_keeps_every_rule_of_the_contract() {
         ended = dcr_idp::serve(idp, idp_options, pending()) => panic!("the IdP ended: {ended:?}"),
     };
     report.assert_passed();
+    // What would take half a minute, and what would end the test's own process.
+    let left = ["abort/may_be_asked_for_again_after_settle_after", "drain/"];
     let skipped: Vec<_> = report.skipped().map(Checked::full_name).collect();
-    assert!(skipped.is_empty(), "{skipped:?}");
+    let is_left = |name: &String| left.iter().any(|left| name.starts_with(left));
+    assert!(skipped.iter().all(is_left), "{skipped:?}");
 }

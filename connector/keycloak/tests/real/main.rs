@@ -93,7 +93,8 @@ fn scenarios(setup: &'static Setup) -> Vec<Scenario> {
             what_the_realm_lacks_is_named
             another_issuer_and_another_time_are_named;
         conformance:
-            the_contract_is_kept;
+            the_contract_is_kept
+            the_contract_is_kept_to_the_end;
         life:
             a_client_gets_tokens_until_it_is_deleted
             what_was_asked_for_stands_in_keycloak

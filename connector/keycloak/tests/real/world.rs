@@ -111,6 +111,12 @@ impl World {
         self.connector.address
     }
 
+    /// The connector's process id.
+    pub(crate) fn connector_process(&self) -> i32 {
+        let id = self.connector.process.id();
+        id.try_into().expect("ids are of this size")
+    }
+
     /// A client of the provider `one`: its id and its secret.
     pub(crate) async fn client(&self) -> (String, String) {
         let client = self.konnect().create(&application("ferry")).await.created();
