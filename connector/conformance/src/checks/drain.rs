@@ -127,7 +127,9 @@ async fn drain(bridge: &Bridge) -> Result<Drained, String> {
 }
 
 fn told(error: impl Display) -> String {
-    format!("the process cannot be told to end: {error}")
+    format!(
+        "the process cannot be told to end ({error}): run as its user, or leave out --terminate"
+    )
 }
 
 /// Calls that have arrived, all on one connection.
