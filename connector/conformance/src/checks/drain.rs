@@ -101,10 +101,10 @@ async fn drain(bridge: &Bridge) -> Result<Drained, String> {
     let id = bridge.options().terminate.unwrap_or_default();
     let process = Process::of(id).ok_or("the process has ended before it was told to")?;
     let client = bridge.client().await.map_err(seen)?;
-    let begun = match Calls::open(bridge).await {
-        Ok(calls) => process.terminate().map(|()| calls).map_err(told),
-        Err(seen) => Err(seen),
-    };
+    let begun = Calls::open(bridge).await.and_then(|calls| {
+        process.terminate().map_err(cannot)?;
+        Ok(calls)
+    });
     let calls = match begun {
         Ok(calls) => calls,
         Err(seen) => {
@@ -126,7 +126,7 @@ async fn drain(bridge: &Bridge) -> Result<Drained, String> {
     })
 }
 
-fn told(error: impl Display) -> String {
+fn cannot(error: impl Display) -> String {
     format!(
         "the process cannot be told to end ({error}): run as its user, or leave out --terminate"
     )
