@@ -153,8 +153,9 @@ impl Held {
         &self.row
     }
 
-    /// Writes what the IdP's answer changed, and ends the hold. The answer proves the token good, so this is also the end
-    /// of a call that changed nothing. Tries until the deadline: give it [`TIME_TO_WRITE`](super::TIME_TO_WRITE).
+    /// Writes what the IdP's answer changed, and ends the hold. The answer proves the token good, so this clears a doubt,
+    /// and is also the end of a call that changed nothing; never of one that was not made. Tries until the deadline: give
+    /// it [`TIME_TO_WRITE`](super::TIME_TO_WRITE).
     ///
     /// # Errors
     /// `TimedOut` when the database was away for too long: a new token is lost with the process. `Internal` when the
@@ -164,7 +165,8 @@ impl Held {
         self.write(deadline, LIVE, &content, false).await
     }
 
-    /// The same, and holds on: for what takes several calls.
+    /// Writes something, and holds on: for what is noted before a call, and between several. It proves nothing, so a
+    /// doubt stays. What changes without any call at all: this, and then [`release`](Self::release).
     ///
     /// # Errors
     /// As [`replace`](Self::replace).
@@ -219,10 +221,14 @@ impl Held {
         hold_on: bool,
     ) -> Result<(), Fault> {
         let (store, columns) = (&self.store, &self.columns);
-        let next = columns
+        let mut next = columns
             .sealed_anew(&store.keyring, state, content)
             .ok_or_else(unsealed)?;
-        let sql = "UPDATE dcr_clients SET state = $1, version = $2, key_id = $3, sealed = $4, doubtful_since = 0, \
+        if hold_on {
+            next.doubtful_since = columns.doubtful_since;
+        }
+        let sql = "UPDATE dcr_clients SET state = $1, version = $2, key_id = $3, sealed = $4, \
+                   doubtful_since = CASE WHEN $5 = 1 THEN doubtful_since ELSE 0 END, \
                    held_since = CASE WHEN $5 = 1 THEN {now} ELSE 0 END, held_by = CASE WHEN $5 = 1 THEN held_by ELSE '' END \
                    WHERE client_id = $6 AND version = $7 AND held_by = $8";
         let attempt = || async {

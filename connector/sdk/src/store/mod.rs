@@ -14,8 +14,8 @@
 //! - **update, rotate, register**: [`Store::hold`] first. It notes in the row that a call is on its way and keeps every
 //!   other replica from making one for this client: a compare-and-swap alone would lose the race at the IdP, which has
 //!   rotated the token by then. Take token and URI from [`Held::row`], not from what `find` gave. Every successful call
-//!   ends with [`Held::replace`], also when nothing has changed; one that has not left or was refused with
-//!   [`Held::release`]. A fault of which nobody knows what was done: [`Held::doubt`].
+//!   ends with [`Held::replace`], also when nothing has changed, for it clears a doubt about the token; one that has not
+//!   left or was refused with [`Held::release`], after [`Held::replace_and_hold`] if there is something to write. A fault of which nobody knows what was done: [`Held::doubt`].
 //! - **delete**: the same with [`Held::bury`]; the tombstone makes the second delete ABSENT.
 //! - **check**: add the findings of [`Store::check`], which also counts for the metrics.
 //!

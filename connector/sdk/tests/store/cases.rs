@@ -67,6 +67,7 @@ cases! {
         a_held_client_is_not_held_twice,
         changes_from_two_replicas_at_once_lose_none,
         a_call_whose_process_died_leaves_a_doubt_that_a_success_clears,
+        a_doubt_stays_until_a_call_was_answered,
         what_a_fault_leaves_open_is_noted,
     }
     Sqlite holds { a_dead_process_holds_nothing_of_a_sqlite_file }

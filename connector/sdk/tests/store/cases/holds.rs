@@ -138,6 +138,30 @@ pub(crate) async fn a_call_whose_process_died_leaves_a_doubt_that_a_success_clea
     assert_eq!(token_of(&found), "planted-registration-token-a");
 }
 
+pub(crate) async fn a_doubt_stays_until_a_call_was_answered(world: World) {
+    let store = world.open();
+    insert(&store, "a").await;
+    let held = store.hold(soon(), "a").await.unwrap();
+    held.doubt(soon()).await;
+    let mut held = store.hold(soon(), "a").await.unwrap();
+    for metadata in ["noted", "noted again"] {
+        let change = Change {
+            metadata: Some(metadata.to_owned()),
+            ..Change::default()
+        };
+        held.replace_and_hold(soon(), change).await.unwrap();
+        assert!(held.row().doubtful_since.is_some());
+    }
+    held.release(soon()).await;
+    let found = row(store.find(soon(), &id("a")).await.unwrap());
+    assert!(found.doubtful_since.is_some());
+    assert_eq!(found.metadata, "noted again");
+    let held = store.hold(soon(), "a").await.unwrap();
+    held.replace(soon(), Change::default()).await.unwrap();
+    let found = row(store.find(soon(), &id("a")).await.unwrap());
+    assert!(found.doubtful_since.is_none());
+}
+
 pub(crate) async fn what_a_fault_leaves_open_is_noted(world: World) {
     let store = world.open();
     insert(&store, "a").await;
