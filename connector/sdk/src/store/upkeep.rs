@@ -70,6 +70,11 @@ pub struct Reencrypted {
     pub closed: Vec<(String, String)>,
 }
 
+fn silent(fault: &Fault) -> Finding {
+    let sentence = format!("The store does not answer: {fault}");
+    Finding::new(Severity::Error, "STORE_UNAVAILABLE", &sentence)
+}
+
 /// Whether a hold has ended by itself.
 fn is_over(since: Timestamp) -> bool {
     Timestamp::now().duration_since(since).unsigned_abs() > LEASE
@@ -170,7 +175,8 @@ impl Store {
         // An intent or a hold of a call that is still on its way is none that was left.
         let sql = "SELECT (SELECT COUNT(*) FROM dcr_clients WHERE state = 'live') AS live, \
                    (SELECT COUNT(*) FROM dcr_intents WHERE started_at < {now} - $2) AS intents, \
-                   (SELECT COUNT(*) FROM dcr_clients WHERE doubtful_since <> 0 OR (held_since <> 0 AND held_since < {now} - $2)) AS doubtful, \
+                   (SELECT COUNT(*) FROM dcr_clients WHERE state = 'live' \
+                   AND (doubtful_since <> 0 OR (held_since <> 0 AND held_since < {now} - $2))) AS doubtful, \
                    (SELECT COUNT(*) FROM dcr_clients WHERE key_id <> $1) AS old_keys";
         let attempt = async {
             let row = sqlx::query(self.database.at_this_moment(sql))
@@ -194,27 +200,22 @@ impl Store {
     pub async fn check(&self, deadline: Deadline) -> Vec<Finding> {
         let counts = match self.counts(deadline).await {
             Ok(counts) => counts,
-            Err(fault) => {
-                let sentence = format!("The store does not answer: {fault}");
-                return vec![Finding::new(
-                    Severity::Error,
-                    "STORE_UNAVAILABLE",
-                    &sentence,
-                )];
-            }
+            Err(fault) => return vec![silent(&fault)],
         };
         let mut findings = Vec::new();
-        match self.believed(deadline).await {
-            Ok(()) => {
+        let standing = self.database.once(deadline, self.database.standing());
+        match standing.await {
+            Ok(Standing::Trusted) => {
                 let sentence = format!("{}: {} clients.", self.database.place, counts.rows);
                 findings.push(Finding::new(Severity::Ok, "STORE", &sentence));
             }
-            Err(_) => findings.push(Finding::new(
+            Ok(Standing::Restored) => findings.push(Finding::new(
                 Severity::Error,
                 "STORE_RESTORED",
                 "The store is older than its witness: it was restored. No client is made until `store repair \
                  --accept-restore` was run.",
             )),
+            Err(fault) => findings.push(silent(&fault)),
         }
         let warnings = [
             (
@@ -276,18 +277,22 @@ impl Store {
         }
     }
 
-    /// Replaces a version of a row that nobody holds.
-    async fn swap(&self, old: &Columns, new: &Columns) -> Result<bool, Failed> {
-        let sql = "UPDATE dcr_clients SET state = $1, version = $2, key_id = $3, sealed = $4 \
-                   WHERE client_id = $5 AND version = $6 AND held_since = 0";
+    /// Replaces a version of a row that nobody holds. A hold that has ended by itself leaves its doubt, but for a client
+    /// that is buried: there is no token any more.
+    pub(super) async fn swap(&self, old: &Columns, new: &Columns) -> Result<bool, Failed> {
+        let sql = "UPDATE dcr_clients SET state = $1, version = $2, key_id = $3, sealed = $4, \
+                   doubtful_since = CASE WHEN $1 = 'buried' THEN 0 WHEN doubtful_since = 0 THEN held_since \
+                   ELSE doubtful_since END, held_since = 0, held_by = '' \
+                   WHERE client_id = $5 AND version = $6 AND (held_since = 0 OR held_since < {now} - $7)";
         let mut change = self.database.begin().await?;
-        let written = sqlx::query(sql)
+        let written = sqlx::query(self.database.at_this_moment(sql))
             .bind(&new.state)
             .bind(new.version)
             .bind(&new.key_id)
             .bind(new.sealed.clone())
             .bind(&old.client_id)
             .bind(old.version)
+            .bind(milliseconds(LEASE))
             .execute(&mut *change)
             .await?;
         if written.rows_affected() == 0 {
@@ -344,7 +349,10 @@ impl Store {
         if self.database.once(deadline, self.swap(&row, &next)).await? {
             return Ok(());
         }
-        let message = format!("a call works on client {client_id}: try again in 2 minutes");
+        let message = format!(
+            "a call works on client {client_id}: try again in {} s",
+            LEASE.as_secs()
+        );
         Err(Fault::new(FaultKind::Conflict, message))
     }
 }
