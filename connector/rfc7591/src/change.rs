@@ -5,7 +5,7 @@ use dcr_connector::Registrations;
 use dcr_connector::fault::{Fault, FaultKind, Outcome, Reason};
 use dcr_connector::http::{Answer, Method, StatusCode};
 use dcr_connector::model::Deadline;
-use dcr_connector::store::{self, Held, Row, TIME_TO_WRITE};
+use dcr_connector::store::{self, Held, Row, TIME_TO_CALL, TIME_TO_WRITE};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::Rfc7591;
@@ -65,6 +65,7 @@ impl Rfc7591 {
         let sends = self.sends(change.secret)?;
         let server = self.api.found(deadline).await?;
         let mut held = self.store.hold(deadline, &row.client_id).await?;
+        let deadline = deadline.at_most(TIME_TO_CALL);
         let was_doubtful = held.row().doubtful_since.is_some();
         let put = self.put(deadline, &server, &mut held, &mut change, sends);
         let put = match put.await {

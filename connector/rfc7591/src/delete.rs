@@ -4,7 +4,7 @@
 use dcr_connector::fault::{Fault, FaultKind, Outcome};
 use dcr_connector::http::{Method, StatusCode};
 use dcr_connector::model::Deadline;
-use dcr_connector::store::{self, Held, Row, TIME_TO_WRITE};
+use dcr_connector::store::{self, Held, Row, TIME_TO_CALL, TIME_TO_WRITE};
 
 use crate::Rfc7591;
 use crate::api::Server;
@@ -28,6 +28,7 @@ impl Rfc7591 {
             Err(fault) if *fault.kind() == FaultKind::NotFound => return Ok(()),
             held => held?,
         };
+        let deadline = deadline.at_most(TIME_TO_CALL);
         match self.deleted(deadline, &server, &mut held).await {
             Ok(()) => held
                 .bury(Deadline::after(TIME_TO_WRITE))

@@ -26,7 +26,7 @@ use crate::world::{Store, World, planted};
 /// How many clients each gateway works on at once, where the server bears so many.
 const AT_ONCE: usize = 4;
 /// Longer than a replica's hold on a client outlives the replica.
-const HELD: Duration = Duration::from_secs(100);
+const HELD: Duration = Duration::from_secs(130);
 const PAUSE: Duration = Duration::from_secs(3);
 
 pub(crate) async fn a_killed_connector_loses_no_client(setup: &'static Setup) {

@@ -69,6 +69,16 @@ pub(super) enum Failed {
     /// It did not answer in time.
     #[error("it does not answer")]
     Silent,
+    /// A hold whose lease was over was taken by another call, which has not ended.
+    #[error("another call works on the client")]
+    Held,
+}
+
+impl Failed {
+    /// Whether it may have done what it was asked.
+    pub(super) fn may_be_done(&self) -> bool {
+        matches!(self, Self::Sql(_) | Self::Silent)
+    }
 }
 
 impl From<sqlx::Error> for Failed {
@@ -89,7 +99,7 @@ pub(super) struct Database {
     pool: AnyPool,
     ready: OnceCell<()>,
     /// Keeps a second process from serving from the same file.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl fmt::Debug for Database {
@@ -139,7 +149,7 @@ impl Database {
             process: OperationId::generate().simple(),
             pool: options.connect_lazy_with(connect),
             ready: OnceCell::new(),
-            _lock: lock,
+            lock,
         }
     }
 
@@ -148,9 +158,10 @@ impl Database {
         self.pool.set_connect_options(connect);
     }
 
-    /// Whether a lease of another process is that of a dead one: SQLite serves one.
+    /// Whether a lease of another process is that of a dead one: this is the process that serves from a SQLite file. One
+    /// that runs a command beside it is not.
     pub(super) fn is_exclusive(&self) -> bool {
-        matches!(self.place, Place::Sqlite(_))
+        self.lock.is_some()
     }
 
     /// The SQL of now in milliseconds: of PostgreSQL's clock, which all replicas share.
@@ -244,13 +255,25 @@ impl Database {
         deadline: Deadline,
         attempt: impl Future<Output = Result<T, Failed>>,
     ) -> Result<T, Fault> {
-        bounded(deadline, attempt).await.map_err(|failed| {
-            metrics::failed();
-            let after = Some(COME_BACK);
-            let message = format!("the store ({}) is unavailable: {failed}", self.place);
-            Fault::new(FaultKind::Unavailable { after }, message)
-                .saying("The connector's own database is unavailable.")
-        })
+        let tried = self.tried(deadline, attempt).await;
+        tried.map_err(|failed| self.unavailable(&failed))
+    }
+
+    /// Does something once, for those who must know how it failed.
+    pub(super) async fn tried<T>(
+        &self,
+        deadline: Deadline,
+        attempt: impl Future<Output = Result<T, Failed>>,
+    ) -> Result<T, Failed> {
+        let tried = bounded(deadline, attempt).await;
+        tried.inspect_err(|_| metrics::failed())
+    }
+
+    pub(super) fn unavailable(&self, failed: &Failed) -> Fault {
+        let after = Some(COME_BACK);
+        let message = format!("the store ({}) is unavailable: {failed}", self.place);
+        Fault::new(FaultKind::Unavailable { after }, message)
+            .saying("The connector's own database is unavailable.")
     }
 
     /// Does something until it is done or the deadline has passed: for what must not be lost. An attempt must find out

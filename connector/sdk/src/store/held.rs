@@ -11,14 +11,18 @@ use std::time::Duration;
 use sqlx::Row as _;
 use tokio::time::sleep;
 
+use super::database::Failed;
 use super::row::{BURIED, LIVE};
 use super::{Change, Columns, Row, Store, refused, unsealed};
 use crate::fault::{Fault, FaultKind, Outcome};
 use crate::model::Deadline;
 use crate::store::seal::Content;
 
-/// A call of 9 s, its answer read for 30 s more, and 30 s to write it down.
-pub(super) const LEASE: Duration = Duration::from_secs(90);
+/// [`TIME_TO_CALL`](super::TIME_TO_CALL) of 30 s, the last call's answer read for 30 s more, 30 s to write it down
+/// ([`TIME_TO_WRITE`](super::TIME_TO_WRITE)), and 30 s for which the process may stand still.
+pub(super) const LEASE: Duration = Duration::from_secs(120);
+/// For giving back what may have been taken although the database did not say so.
+const TIME_TO_LET_GO: Duration = Duration::from_secs(5);
 /// Between two looks at a client that somebody else holds.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -31,6 +35,8 @@ pub struct Held {
     columns: Columns,
     row: Row,
     by: String,
+    /// What was to be written when the database did not answer: it may be there.
+    unconfirmed: Option<Columns>,
 }
 
 /// What came of one try.
@@ -56,8 +62,19 @@ impl Store {
         loop {
             let tried = self
                 .database
-                .once(deadline, self.try_hold(client_id, &by))
-                .await?;
+                .tried(deadline, self.try_hold(client_id, &by))
+                .await;
+            let tried = match tried {
+                Ok(tried) => tried,
+                Err(failed) => {
+                    if failed.may_be_done() {
+                        // No call will leave: nobody else is to wait for the end of the lease.
+                        let soon = Deadline::after(TIME_TO_LET_GO);
+                        self.let_go(soon, client_id, &by, false).await;
+                    }
+                    return Err(self.database.unavailable(&failed));
+                }
+            };
             let wait = match tried {
                 Tried::Held(columns) => match columns.opened(&self.keyring) {
                     Ok(row) => {
@@ -66,6 +83,7 @@ impl Store {
                             columns: *columns,
                             row,
                             by,
+                            unconfirmed: None,
                         });
                     }
                     Err(why) => {
@@ -92,7 +110,7 @@ impl Store {
         }
     }
 
-    async fn try_hold(&self, client_id: &str, by: &str) -> Result<Tried, super::database::Failed> {
+    async fn try_hold(&self, client_id: &str, by: &str) -> Result<Tried, Failed> {
         let sql = "UPDATE dcr_clients SET \
                    doubtful_since = CASE WHEN held_since <> 0 AND doubtful_since = 0 THEN held_since ELSE doubtful_since END, \
                    held_since = {now}, held_by = $2 \
@@ -190,18 +208,29 @@ impl Held {
 
     /// Ends the hold: no call has left, or the IdP refused it without doing anything. As all that ends a hold it wants a
     /// deadline of its own: that of the call may have passed.
+    ///
+    /// What [`replace_and_hold`](Self::replace_and_hold) was to write and could not is taken back.
     pub async fn release(self, deadline: Deadline) {
-        let client_id = &self.columns.client_id;
-        self.store
-            .let_go(deadline, client_id, &self.by, false)
-            .await;
+        self.end(deadline, false).await;
     }
 
     /// Ends the hold of a call of which nobody knows what it did. The row is kept with a note that its token may have
     /// been rotated; the next [`replace`](Self::replace) takes it away.
     pub async fn doubt(self, deadline: Deadline) {
-        let client_id = &self.columns.client_id;
-        self.store.let_go(deadline, client_id, &self.by, true).await;
+        self.end(deadline, true).await;
+    }
+
+    async fn end(mut self, deadline: Deadline, in_doubt: bool) {
+        let client_id = self.columns.client_id.clone();
+        if self.unconfirmed.is_some() {
+            let before = self.row.after(Change::default());
+            if let Err(fault) = self.write(deadline, LIVE, &before, true).await {
+                tracing::warn!(%client_id, "what was noted for a call may stay noted: {fault}");
+            }
+        }
+        self.store
+            .let_go(deadline, &client_id, &self.by, in_doubt)
+            .await;
     }
 
     /// Ends the hold as a fault wants it: [`release`](Self::release) when nothing was done, else
@@ -213,6 +242,9 @@ impl Held {
         }
     }
 
+    /// Writes the next version. A row that names this hold was changed by nobody else. After a lease that ended too soon
+    /// somebody else may have tried and let go: what is still as it was takes the answer of this call, and keeps the doubt
+    /// that theirs left.
     async fn write(
         &mut self,
         deadline: Deadline,
@@ -221,16 +253,23 @@ impl Held {
         hold_on: bool,
     ) -> Result<(), Fault> {
         let (store, columns) = (&self.store, &self.columns);
-        let mut next = columns
+        let last = self.unconfirmed.as_ref().unwrap_or(columns);
+        let mut next = last
             .sealed_anew(&store.keyring, state, content)
             .ok_or_else(unsealed)?;
         if hold_on {
             next.doubtful_since = columns.doubtful_since;
         }
+        let is_ours = |there: &Columns| {
+            [columns, last]
+                .iter()
+                .any(|ours| there.sealed == ours.sealed)
+        };
         let sql = "UPDATE dcr_clients SET state = $1, version = $2, key_id = $3, sealed = $4, \
-                   doubtful_since = CASE WHEN $5 = 1 THEN doubtful_since ELSE 0 END, \
+                   doubtful_since = CASE WHEN $1 = 'live' AND ($5 = 1 OR held_by = '') THEN doubtful_since ELSE 0 END, \
                    held_since = CASE WHEN $5 = 1 THEN {now} ELSE 0 END, held_by = CASE WHEN $5 = 1 THEN held_by ELSE '' END \
-                   WHERE client_id = $6 AND version = $7 AND held_by = $8";
+                   WHERE client_id = $6 AND state = 'live' \
+                   AND (held_by = $7 OR ($5 = 0 AND held_by = '' AND sealed IN ($8, $9)))";
         let attempt = || async {
             let mut change = store.database.begin().await?;
             let written = sqlx::query(store.database.at_this_moment(sql))
@@ -240,8 +279,9 @@ impl Held {
                 .bind(next.sealed.clone())
                 .bind(i64::from(hold_on))
                 .bind(&next.client_id)
-                .bind(columns.version)
                 .bind(&self.by)
+                .bind(columns.sealed.clone())
+                .bind(last.sealed.clone())
                 .execute(&mut *change)
                 .await?;
             if written.rows_affected() == 1 {
@@ -249,23 +289,34 @@ impl Held {
                 return Ok(true);
             }
             change.rollback().await?;
-            // Ours, when an earlier attempt was committed and its answer lost.
-            let there = store.stored(&next.client_id).await?;
-            Ok(there.is_some_and(|there| there.sealed == next.sealed))
+            match store.stored(&next.client_id).await? {
+                // An earlier attempt was committed and its answer lost.
+                Some(there) if there.sealed == next.sealed => Ok(true),
+                Some(there) if is_ours(&there) && !hold_on => Err(Failed::Held),
+                _ => Ok(false),
+            }
         };
         let what = format!("write the row of client {}", next.client_id);
-        if !store.database.until_done(deadline, &what, attempt).await? {
-            return Err(Fault::internal(format!(
-                "client {} was held for longer than {} s and others have changed its row since; its registration token \
-                 may be lost",
-                next.client_id,
-                LEASE.as_secs()
-            )));
+        match store.database.until_done(deadline, &what, attempt).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(Fault::internal(format!(
+                    "client {} was held for longer than {} s and others have changed its row since; its registration \
+                     token may be lost",
+                    next.client_id,
+                    LEASE.as_secs()
+                )));
+            }
+            Err(fault) => {
+                self.unconfirmed = Some(next);
+                return Err(fault);
+            }
         }
         self.row = next
             .opened(&store.keyring)
             .map_err(|why| refused(&next, &why))?;
         self.columns = next;
+        self.unconfirmed = None;
         Ok(())
     }
 }

@@ -13,7 +13,8 @@
 //! - **find**: [`Store::find`]: [`Lookup::Row`] is `Found`, the other two are `None`.
 //! - **update, rotate, register**: [`Store::hold`] first. It notes in the row that a call is on its way and keeps every
 //!   other replica from making one for this client: a compare-and-swap alone would lose the race at the IdP, which has
-//!   rotated the token by then. Take token and URI from [`Held::row`], not from what `find` gave. Every successful call
+//!   rotated the token by then. Give its calls at most [`TIME_TO_CALL`].
+//!   Take token and URI from [`Held::row`], not from what `find` gave. Every successful call
 //!   ends with [`Held::replace`], also when nothing has changed, for it clears a doubt about the token; one that has not
 //!   left or was refused with [`Held::release`], after [`Held::replace_and_hold`] if there is something to write. A fault of which nobody knows what was done: [`Held::doubt`].
 //! - **delete**: the same with [`Held::bury`]; the tombstone makes the second delete ABSENT.
@@ -69,6 +70,10 @@ use crate::model::{
 
 /// How long to try to write down what the IdP has answered: as long as an answer itself is waited for.
 pub const TIME_TO_WRITE: Duration = Duration::from_secs(30);
+
+/// How long after a hold the last call of it may end: a caller who waits longer is not waited for, or the hold would be
+/// over before its answer is written.
+pub const TIME_TO_CALL: Duration = Duration::from_secs(30);
 
 /// What the token of a page begins with; the client before the page follows.
 const PAGE_AFTER: &str = "after:";

@@ -66,6 +66,8 @@ cases! {
         a_change_is_there_and_ends_the_hold,
         a_held_client_is_not_held_twice,
         changes_from_two_replicas_at_once_lose_none,
+        a_client_whose_holder_died_is_buried_and_moved_to_another_key,
+        an_answer_that_comes_after_the_lease_is_written_if_nobody_has_changed_the_row,
         a_call_whose_process_died_leaves_a_doubt_that_a_success_clears,
         a_doubt_stays_until_a_call_was_answered,
         what_a_fault_leaves_open_is_noted,

@@ -111,13 +111,93 @@ pub(crate) async fn changes_from_two_replicas_at_once_lose_none(world: World) {
     assert_eq!(row.metadata, "16");
 }
 
+/// Of all that are held.
+async fn lease_ends(world: &World) {
+    let past = "UPDATE dcr_clients SET held_since = held_since - 120001 WHERE held_since <> 0";
+    assert_eq!(world.tamper(past).await, 1);
+}
+
+fn rotated(to: &str) -> Change {
+    Change {
+        registration_token: Some(token(to)),
+        ..Change::default()
+    }
+}
+
+pub(crate) async fn a_client_whose_holder_died_is_buried_and_moved_to_another_key(world: World) {
+    let store = world.open();
+    for client_id in ["held", "doubtful"] {
+        insert(&store, client_id).await;
+    }
+    store
+        .hold(soon(), "doubtful")
+        .await
+        .unwrap()
+        .doubt(soon())
+        .await;
+    drop(store.hold(soon(), "held").await.unwrap());
+    let two = World::try_open(&world.config("two", &["one", "two"]), false).unwrap();
+    assert_eq!(two.reencrypt(soon).await.unwrap().left, ["held"]);
+    lease_ends(&world).await;
+    let done = two.reencrypt(soon).await.unwrap();
+    assert!(done.left.is_empty() && done.moved == 1, "{done:?}");
+    let found = row(two.find(soon(), &id("held")).await.unwrap());
+    assert!(found.doubtful_since.is_some());
+    assert_eq!(two.counts(soon()).await.unwrap().doubtful, 2);
+
+    drop(two.hold(soon(), "held").await.unwrap());
+    two.bury(soon(), "held").await.unwrap_err();
+    lease_ends(&world).await;
+    two.bury(soon(), "held").await.unwrap();
+    two.bury(soon(), "doubtful").await.unwrap();
+    assert_eq!(two.counts(soon()).await.unwrap().doubtful, 0);
+}
+
+pub(crate) async fn an_answer_that_comes_after_the_lease_is_written_if_nobody_has_changed_the_row(
+    world: World,
+) {
+    let [store, other] = world.replicas();
+    insert(&store, "a").await;
+    // The other one's call is refused, for the token is not the right one any more.
+    let frozen = store.hold(soon(), "a").await.unwrap();
+    lease_ends(&world).await;
+    let taken = other.hold(soon(), "a").await.unwrap();
+    let (replaced, ()) = tokio::join!(frozen.replace(soon(), rotated("late")), async {
+        tokio::task::yield_now().await;
+        taken.doubt(soon()).await;
+    });
+    replaced.unwrap();
+    let found = row(store.find(soon(), &id("a")).await.unwrap());
+    assert_eq!(token_of(&found), "planted-registration-token-late");
+    // Nobody knows what the other one's call did.
+    assert!(found.doubtful_since.is_some());
+    // What another one was answered is newer.
+    let frozen = store.hold(soon(), "a").await.unwrap();
+    lease_ends(&world).await;
+    let taken = other.hold(soon(), "a").await.unwrap();
+    taken.replace(soon(), rotated("newer")).await.unwrap();
+    let fault = frozen.replace(soon(), rotated("older")).await.unwrap_err();
+    assert_eq!(fault.kind(), &FaultKind::Internal);
+    let found = row(store.find(soon(), &id("a")).await.unwrap());
+    assert_eq!(token_of(&found), "planted-registration-token-newer");
+    // A call that has not left does not leave.
+    let mut frozen = store.hold(soon(), "a").await.unwrap();
+    lease_ends(&world).await;
+    other.hold(soon(), "a").await.unwrap().release(soon()).await;
+    frozen
+        .replace_and_hold(soon(), rotated("unsent"))
+        .await
+        .unwrap_err();
+    let found = row(store.find(soon(), &id("a")).await.unwrap());
+    assert_eq!(token_of(&found), "planted-registration-token-newer");
+}
+
 pub(crate) async fn a_call_whose_process_died_leaves_a_doubt_that_a_success_clears(world: World) {
     let store = world.open();
     insert(&store, "a").await;
     drop(store.hold(soon(), "a").await.unwrap());
     assert_eq!(store.counts(soon()).await.unwrap().doubtful, 0);
-    let past = "UPDATE dcr_clients SET held_since = held_since - 90001";
-    assert_eq!(world.tamper(past).await, 1);
+    lease_ends(&world).await;
     assert_eq!(store.counts(soon()).await.unwrap().doubtful, 1);
     let entries = store.entries(soon(), "").await.unwrap();
     let states: Vec<_> = entries.iter().map(|entry| &entry.state).collect();
@@ -180,12 +260,15 @@ pub(crate) async fn what_a_fault_leaves_open_is_noted(world: World) {
 }
 
 pub(crate) async fn a_dead_process_holds_nothing_of_a_sqlite_file(world: World) {
-    let store = world.open();
+    let served = || World::try_open(&world.config("one", &["one"]), true).unwrap();
+    let store = served();
     insert(&store, "a").await;
+    let short = || Deadline::after(Duration::from_millis(300));
     drop(store.hold(soon(), "a").await.unwrap());
-    let next = world.open();
-    let short = Deadline::after(Duration::from_secs(2));
-    let held = next.hold(short, "a").await.unwrap();
+    // A command beside it holds nothing that the process which serves may still work on.
+    world.open().hold(short(), "a").await.unwrap_err();
+    drop(store);
+    let held = served().hold(short(), "a").await.unwrap();
     assert!(held.row().doubtful_since.is_some());
     held.release(soon()).await;
 }
@@ -195,7 +278,7 @@ pub(crate) async fn a_dead_replica_holds_a_client_until_its_lease_ends(world: Wo
     insert(&store, "a").await;
     drop(store.hold(soon(), "a").await.unwrap());
     drop(store);
-    let past = "UPDATE dcr_clients SET held_since = held_since - 88000";
+    let past = "UPDATE dcr_clients SET held_since = held_since - 118000";
     assert_eq!(world.tamper(past).await, 1);
     let short = Deadline::after(Duration::from_millis(300));
     other.hold(short, "a").await.unwrap_err();

@@ -71,7 +71,7 @@ pub(crate) async fn an_intent_stays_until_its_end_is_known(world: World) {
     assert_eq!(store.counts(soon()).await.unwrap().intents, 0);
     assert_eq!(
         world
-            .tamper("UPDATE dcr_intents SET started_at = started_at - 90001")
+            .tamper("UPDATE dcr_intents SET started_at = started_at - 120001")
             .await,
         1
     );
