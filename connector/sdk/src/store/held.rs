@@ -20,7 +20,7 @@ use crate::store::seal::Content;
 
 /// [`TIME_TO_CALL`](super::TIME_TO_CALL) of 30 s, the last call's answer read for 30 s more, 30 s to write it down
 /// ([`TIME_TO_WRITE`](super::TIME_TO_WRITE)), and 30 s for which the process may stand still.
-pub(super) const LEASE: Duration = Duration::from_secs(120);
+pub(super) const LEASE: Duration = Duration::from_mins(2);
 /// For giving back what may have been taken although the database did not say so.
 const TIME_TO_LET_GO: Duration = Duration::from_secs(5);
 /// Between two looks at a client that somebody else holds.
