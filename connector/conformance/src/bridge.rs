@@ -131,8 +131,7 @@ impl Bridge {
         self.made().clone()
     }
 
-    /// A client that the connector made without an answer that `ask` has seen.
-    pub(crate) fn may_have_made(&self, request: &v1::CreateClientRequest) {
+    fn may_have_made(&self, request: &v1::CreateClientRequest) {
         let caller = request.caller.clone().unwrap_or_default();
         let operation = request.operation.clone().unwrap_or_default().operation_id;
         self.made().operations.push((caller, operation));
@@ -200,11 +199,14 @@ impl Bridge {
         }
         self.pace.wait().await;
         let asked = request.get_ref().clone();
+        let create = cast::<Q, v1::CreateClientRequest>(&asked);
+        let mut unanswered = Unanswered(self, create);
         let client = Client::new(channel).max_decoding_message_size(4 * 1024 * 1024);
         // The channel gives up when the call's own time is over; this is for what escapes it.
         let sent = tokio::time::timeout(USUAL_TIME * 2, Q::send(client, request)).await;
         match sent.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer came"))) {
             Ok(answer) => {
+                unanswered.1 = None;
                 let answer = answer.into_inner();
                 self.journal.answered::<Q>(&answer);
                 self.remember(&asked, &answer);
@@ -215,11 +217,8 @@ impl Bridge {
                 if let Some(time) = refusal.throttled() {
                     self.pace.slow_down(time);
                 }
-                let is_certain = refusal.outcome == Some(v1::Outcome::NotApplied);
-                if let Some(create) = cast::<Q, v1::CreateClientRequest>(&asked)
-                    && !is_certain
-                {
-                    self.may_have_made(create);
+                if refusal.outcome == Some(v1::Outcome::NotApplied) {
+                    unanswered.1 = None;
                 }
                 Err(refusal)
             }
@@ -408,6 +407,17 @@ impl Bridge {
             }
         })
         .await
+    }
+}
+
+/// A create that may have made a client as long as nothing else is known, also when nobody waits for its answer any more.
+struct Unanswered<'a>(&'a Bridge, Option<&'a v1::CreateClientRequest>);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(create) = self.1 {
+            self.0.may_have_made(create);
+        }
     }
 }
 

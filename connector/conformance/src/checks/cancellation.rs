@@ -49,12 +49,7 @@ async fn of_creates_leaves_nothing_once_they_are_aborted(bridge: &Bridge) -> Ver
         let request = bridge.create();
         let operation = request.operation.clone().unwrap_or_default().operation_id;
         // Answered or not: the answer is lost here.
-        if timeout(point(usual), bridge.ask(request.clone()))
-            .await
-            .is_err()
-        {
-            bridge.may_have_made(&request);
-        }
+        let _ = timeout(point(usual), bridge.ask(request)).await;
         let told = bridge.done(bridge.abort_create(&operation)).await?.abort();
         ensure!(
             !matches!(told, Left | Cannot),
