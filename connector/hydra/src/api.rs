@@ -183,6 +183,11 @@ impl Api {
             }
         };
         let answer = self.send(request, deadline).await?;
+        if answer.status() == StatusCode::BAD_REQUEST && page.is_some() {
+            // All else of the request is the connector's own.
+            let rule = Malformed::new("must be what the page before gave");
+            return Err(Fault::invalid(vec![Violation::new(Field::Page, &rule)]));
+        }
         let answer = answer.expect(&[StatusCode::OK])?;
         Ok(Clients {
             next: answer.header("link").and_then(next_page),

@@ -205,12 +205,14 @@ impl Idp for Hydra {
         installation: &Installation,
         page: &Page,
     ) -> Result<ManagedClients, Fault> {
-        let place = page.token.as_deref().map(Place::parse).transpose();
-        let place =
-            place.map_err(|rule| Fault::invalid(vec![Violation::new(Field::Page, &rule)]))?;
         let owner = map::owner(installation);
-        let size = usize::from(page.size).min(LARGEST_PAGE);
-        let listed = list::page(&self.api, deadline, &owner, place, size).await?;
+        let wanted = usize::from(page.size).min(LARGEST_PAGE);
+        let place = match page.token.as_deref() {
+            None => Place::first(owner, wanted),
+            Some(token) => Place::parse(token, &owner)
+                .map_err(|rule| Fault::invalid(vec![Violation::new(Field::Page, &rule)]))?,
+        };
+        let listed = list::page(&self.api, deadline, place, wanted).await?;
         let clients = listed.clients.into_iter();
         Ok(ManagedClients {
             clients: clients

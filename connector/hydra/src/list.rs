@@ -8,22 +8,25 @@ use dcr_connector::fault::Fault;
 use dcr_connector::model::{Deadline, Malformed};
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Api, Client, Clients};
+use crate::api::{Api, Client};
 
-/// The longest page: an answer is at most 1 MiB, and a client is rarely more than 4 KB.
-pub(crate) const LARGEST_PAGE: usize = 200;
+/// The longest page: an answer is at most 1 MiB, and 20 redirect URIs of 2,048 characters make a client of 41 KB.
+pub(crate) const LARGEST_PAGE: usize = 20;
 /// How many bytes of ids are remembered: a token is at most 1,024 characters.
-const REMEMBERED: usize = 600;
+const REMEMBERED: usize = 500;
 
 /// How far a list has come; the token of the next page.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {
+    /// Whose clients are listed.
+    owner: String,
     /// Hydra's token of the page before; the first page has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<String>,
-    /// Hydra's token of the next page.
-    next: String,
+    /// Hydra's token of the page to read; the first page has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
     /// The size that Hydra's tokens were made for.
     size: usize,
     /// The ids of the last clients seen.
@@ -33,11 +36,23 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Reads a token.
-    pub(crate) fn parse(token: &str) -> Result<Self, Malformed> {
+    /// The beginning of a list.
+    pub(crate) fn first(owner: String, size: usize) -> Self {
+        Self {
+            owner,
+            before: None,
+            next: None,
+            size,
+            seen: Vec::new(),
+            lost: false,
+        }
+    }
+
+    /// Reads a token of this owner's list.
+    pub(crate) fn parse(token: &str, owner: &str) -> Result<Self, Malformed> {
         let place = serde_json::from_str(token).ok();
         place
-            .filter(|place: &Self| (1..=LARGEST_PAGE).contains(&place.size))
+            .filter(|place: &Self| place.owner == owner && (1..=LARGEST_PAGE).contains(&place.size))
             .ok_or_else(|| Malformed::new("must be what the page before gave"))
     }
 
@@ -49,6 +64,34 @@ impl Place {
         }
         let was_seen = |client: &Client| self.seen.contains(&client.client_id);
         clients.iter().rposition(was_seen).map(|last| last + 1)
+    }
+
+    /// Those of the clients here that were not seen yet, as many as are wanted, and the place behind them: here again
+    /// when there are more, else at Hydra's next page.
+    fn go_on(self, mut here: Vec<Client>, next: Option<String>, wanted: usize) -> Listed {
+        let passed = self.passed(&here);
+        let lost = self.lost || passed.is_none();
+        let mut clients = here.split_off(passed.unwrap_or_default());
+        let more = clients.len() > wanted;
+        clients.truncate(wanted);
+        let ids = clients.iter().map(|client| client.client_id.clone());
+        let seen = last(self.seen.iter().cloned().chain(ids).collect());
+        let next = if more {
+            Some(Self { seen, lost, ..self })
+        } else {
+            next.map(|next| Self {
+                before: self.next.clone(),
+                next: Some(next),
+                seen,
+                lost,
+                ..self
+            })
+        };
+        Listed {
+            complete: next.is_none() && !lost,
+            next,
+            clients,
+        }
     }
 }
 
@@ -65,47 +108,23 @@ pub(crate) struct Listed {
     pub(crate) complete: bool,
 }
 
-/// The clients behind a place, or the first ones.
+/// At most so many clients, those behind a place.
 pub(crate) async fn page(
     api: &Api,
     deadline: Deadline,
-    owner: &str,
-    place: Option<Place>,
-    size: usize,
+    place: Place,
+    wanted: usize,
 ) -> Result<Listed, Fault> {
-    let size = place.as_ref().map_or(size, |place| place.size);
-    let read = async |token| api.list(deadline, owner, size, token).await;
-    let (mut clients, next, place) = match place {
-        None => {
-            let Clients { clients, next } = read(None).await?;
-            (clients, next, Place::default())
-        }
-        Some(place) => {
-            // In this order: what vanishes between the two moves clients into the second, where they are seen.
-            let Clients { clients, next } = read(Some(&place.next)).await?;
-            let before = read(place.before.as_deref()).await?.clients;
-            (joined(before, clients), next, place)
-        }
+    let read = async |token| api.list(deadline, &place.owner, place.size, token).await;
+    // In this order: what vanishes between the two moves clients into the second, where they are seen.
+    let behind = read(place.next.as_deref()).await?;
+    let before = if place.next.is_some() {
+        read(place.before.as_deref()).await?.clients
+    } else {
+        Vec::new()
     };
-    let passed = place.passed(&clients);
-    let lost = place.lost || passed.is_none();
-    let clients = clients.split_off(passed.unwrap_or_default());
-    let next = next.map(|next| Place {
-        before: (!place.next.is_empty()).then_some(place.next),
-        next,
-        size,
-        seen: if clients.is_empty() {
-            place.seen
-        } else {
-            last(&clients)
-        },
-        lost,
-    });
-    Ok(Listed {
-        complete: next.is_none() && !lost,
-        next,
-        clients,
-    })
+    let here = joined(before, behind.clients);
+    Ok(place.go_on(here, behind.next, wanted))
 }
 
 /// Two pages that may overlap.
@@ -121,15 +140,14 @@ fn joined(mut before: Vec<Client>, behind: Vec<Client>) -> Vec<Client> {
     before
 }
 
-/// The ids of the last of these clients, as many as there is room for.
-fn last(clients: &[Client]) -> Vec<String> {
+/// The last of these ids, as many as there is room for.
+fn last(ids: Vec<String>) -> Vec<String> {
     let mut room = REMEMBERED;
-    let ids = clients.iter().rev().map(|client| &client.client_id);
-    let fits = ids.take_while(|id| {
+    let fits = ids.into_iter().rev().take_while(|id| {
         room = room.saturating_sub(id.len() + 3);
         room > 0
     });
-    let mut ids: Vec<_> = fits.cloned().collect();
+    let mut ids: Vec<_> = fits.collect();
     ids.reverse();
     ids
 }
@@ -143,11 +161,20 @@ mod tests {
         ids.iter().map(|id| client(id).unwrap()).collect()
     }
 
+    fn place() -> Place {
+        Place::first("dcr:i".to_owned(), 3)
+    }
+
+    fn ids(clients: &[Client]) -> Vec<&str> {
+        let ids = clients.iter().map(|client| &*client.client_id);
+        ids.collect()
+    }
+
     #[test]
     fn what_moves_into_the_page_before_is_seen_there() {
         let place = Place {
-            seen: last(&clients(&["a", "b", "c"])),
-            ..Place::default()
+            seen: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            ..place()
         };
         for (before, behind, new) in [
             (&["a", "b", "c"][..], &["d", "e"][..], &["d", "e"][..]),
@@ -158,40 +185,69 @@ mod tests {
             (&["a", "b", "d"], &["e"], &["d", "e"]),
             (&["a", "b", "c"], &[], &[]),
         ] {
-            let mut all = joined(clients(before), clients(behind));
-            let rest = all.split_off(place.passed(&all).unwrap());
-            let ids: Vec<_> = rest.iter().map(|client| &*client.client_id).collect();
-            assert_eq!(ids, new);
+            let here = joined(clients(before), clients(behind));
+            let listed = place.clone().go_on(here, None, 3);
+            assert_eq!(ids(&listed.clients), new);
+            assert!(listed.complete);
         }
-        assert_eq!(place.passed(&clients(&["d", "e"])), None);
+        let lost = place.go_on(clients(&["d", "e"]), None, 3);
+        assert!(!lost.complete);
+    }
+
+    #[test]
+    fn what_was_not_wanted_yet_comes_with_the_next_page() {
+        let here = || clients(&["c", "d", "e", "f", "g"]);
+        for seen in ["c", "gone"] {
+            let place = Place {
+                seen: vec![seen.to_owned()],
+                ..place()
+            };
+            let (mut place, mut got) = (Some(place), Vec::new());
+            while let Some(here_again) = place.take() {
+                let listed = here_again.go_on(here(), None, 2);
+                assert!(listed.clients.len() <= 2, "{:?}", ids(&listed.clients));
+                assert_eq!(listed.complete, listed.next.is_none() && seen == "c");
+                got.extend(listed.clients);
+                place = listed.next;
+            }
+            let all = ids(&got);
+            assert_eq!(
+                all,
+                if seen == "c" {
+                    &["d", "e", "f", "g"][..]
+                } else {
+                    &["c", "d", "e", "f", "g"]
+                }
+            );
+        }
     }
 
     #[test]
     fn a_token_is_read_back_and_never_too_long() {
-        let long = "x".repeat(255);
-        let ids: Vec<_> = (0..100).map(|n| format!("dcr-{n:032}")).collect();
-        let mut ids: Vec<_> = ids.iter().map(String::as_str).collect();
+        let owner = format!("dcr:{}", "i".repeat(64));
+        let mut ids: Vec<_> = (0..100).map(|n| format!("dcr-{n:032}")).collect();
         for _ in 0..2 {
             let place = Place {
-                before: Some("t".repeat(120)),
-                next: "t".repeat(120),
-                size: LARGEST_PAGE,
-                seen: last(&clients(&ids)),
+                before: Some("t".repeat(160)),
+                next: Some("t".repeat(160)),
+                seen: last(ids.clone()),
                 lost: true,
+                ..Place::first(owner.clone(), LARGEST_PAGE)
             };
             assert!(!place.seen.is_empty());
             let token = place.to_string();
             assert!(token.len() <= 1024, "{}", token.len());
-            assert_eq!(Place::parse(&token), Ok(place));
-            ids.push(&long);
+            assert_eq!(Place::parse(&token, &owner), Ok(place));
+            assert!(Place::parse(&token, "dcr:another").is_err());
+            ids.push("x".repeat(255));
         }
         for foreign in [
             "",
             "100",
             "{}",
-            r#"{"next":"t","size":0,"seen":[],"lost":false}"#,
+            r#"{"owner":"dcr:i","next":"t","size":0,"seen":[],"lost":false}"#,
         ] {
-            assert!(Place::parse(foreign).is_err(), "{foreign:?}");
+            assert!(Place::parse(foreign, "dcr:i").is_err(), "{foreign:?}");
         }
     }
 }
