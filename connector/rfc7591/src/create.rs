@@ -92,7 +92,7 @@ impl Rfc7591 {
         });
         let removed = match place {
             // The row is another client's, or the same one's, and that was delivered.
-            _ if *fault.kind() == FaultKind::Conflict => {
+            _ if fault.why() == Reason::ClientExists => {
                 Err(Fault::internal("its id is known already"))
             }
             Some(place) => self.remove(server, place).await,
@@ -100,7 +100,10 @@ impl Rfc7591 {
         };
         match removed {
             Ok(()) => {
-                self.nothing_was_made(mark).await;
+                let deadline = Deadline::after(TIME_TO_WRITE);
+                self.store
+                    .removed(deadline, mark, &information.client_id)
+                    .await;
                 tracing::error!(%operation, "a client could not be written into the store and was removed: {fault}");
                 let message = "the store could not be written; the new client was removed again";
                 Err(Fault::new(FaultKind::Unavailable { after: None }, message).because(fault))

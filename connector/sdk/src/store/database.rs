@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
@@ -12,7 +13,7 @@ use sqlx::{
     SqlSafeStr, Transaction,
 };
 use tokio::sync::OnceCell;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use url::Url;
 
 use super::metrics;
@@ -30,6 +31,19 @@ const PAUSE: Duration = Duration::from_millis(200);
 const COME_BACK: Duration = Duration::from_secs(5);
 /// Connections to PostgreSQL. None is held while an IdP is asked.
 const MOST_CONNECTIONS: u32 = 16;
+
+/// FULL: what is committed is on the disk before the statement returns.
+const OF_SQLITE: &[&str] = &["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"];
+/// A replica that stands still or whose machine is gone must not keep its locks, for all writes of all replicas wait for
+/// them: its transaction and its connection are ended. A statement ends before its attempt does.
+const OF_POSTGRES: &[&str] = &[
+    "SET statement_timeout = '4s'",
+    "SET idle_in_transaction_session_timeout = '5s'",
+    "SET tcp_keepalives_idle = 10",
+    "SET tcp_keepalives_interval = 5",
+    "SET tcp_keepalives_count = 3",
+    "SET synchronous_commit = 'on'",
+];
 
 /// Which database it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,19 +142,16 @@ impl Database {
             .max_lifetime(None)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
-                    let settings: &[&'static str] = if sqlite {
-                        // FULL: what is committed is on the disk before the statement returns.
-                        &["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
-                    } else {
-                        &[
-                            "SET statement_timeout = '5s'",
-                            "SET synchronous_commit = 'on'",
-                        ]
-                    };
-                    for setting in settings {
-                        sqlx::query(*setting).fetch_all(&mut *connection).await?;
-                    }
-                    Ok(())
+                    let settings = if sqlite { OF_SQLITE } else { OF_POSTGRES };
+                    set(settings, connection).await
+                })
+            })
+            // The pool waits without end for one that does not answer any more, and then has one less.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    let answered = timeout(CONNECT, connection.ping()).await;
+                    answered.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    Ok(true)
                 })
             });
         Self {
@@ -162,6 +173,13 @@ impl Database {
     /// that runs a command beside it is not.
     pub(super) fn is_exclusive(&self) -> bool {
         self.lock.is_some()
+    }
+
+    /// Names one hold or intent of this process, whose own name comes first in 32 characters.
+    pub(super) fn next_name(&self) -> String {
+        static NAMES: AtomicU64 = AtomicU64::new(0);
+        let number = NAMES.fetch_add(1, Ordering::Relaxed);
+        format!("{}/{number}", self.process)
     }
 
     /// The SQL of now in milliseconds: of PostgreSQL's clock, which all replicas share.
@@ -196,8 +214,16 @@ impl Database {
     /// Counts a change and commits it; the witness hears of it before anybody else does.
     pub(super) async fn commit(&self, mut change: Transaction<'static, Any>) -> Result<(), Failed> {
         // The last statement: from here to the commit, other writers wait.
-        let sql = "UPDATE dcr_store SET sequence = sequence + 1 RETURNING sequence";
-        let counted = sqlx::query(sql).fetch_all(&mut *change).await?;
+        let sql = "UPDATE dcr_store SET sequence = sequence + 1, restored_at = CASE WHEN restored_at = 0 \
+                   AND $1 <> '' AND (store_id <> $1 OR sequence < $2) THEN {now} ELSE restored_at END RETURNING sequence";
+        // Once the sequence has caught up with the witness, nothing would tell of a restore any more. What is known was
+        // committed before this statement began.
+        let (store, highest) = self.witness.known().unwrap_or_default();
+        let counted = sqlx::query(self.at_this_moment(sql))
+            .bind(store)
+            .bind(highest)
+            .fetch_all(&mut *change)
+            .await?;
         let sequence = counted.first().map(|row| row.try_get(0)).transpose()?;
         change.commit().await?;
         if let Some(sequence) = sequence {
@@ -220,9 +246,7 @@ impl Database {
             Standing::Restored
         };
         if restored_at == 0 && standing != Standing::Trusted {
-            // So that it stays known when later changes have caught up, and to every replica.
-            let sql = self.at_this_moment("UPDATE dcr_store SET restored_at = {now}");
-            sqlx::query(sql).execute(self.pool().await?).await?;
+            note_restored(self.now(), self.pool().await?).await?;
         }
         Ok(standing)
     }
@@ -300,7 +324,7 @@ impl Database {
             if deadline.remaining() <= PAUSE {
                 let message = format!("the store ({}) could not {what}: {failed}", self.place);
                 return Err(Fault::new(FaultKind::TimedOut, message)
-                    .reason(Reason::IdpUnavailable)
+                    .reason(Reason::TimedOut)
                     .outcome(Outcome::Unknown)
                     .saying("The connector's own database is unavailable."));
             }
@@ -320,8 +344,9 @@ impl Database {
         let sql = "SELECT store_id, sequence FROM dcr_store";
         let row = sqlx::query(sql).fetch_one(&self.pool).await?;
         let (store, sequence): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-        if self.witness.hear(&store, sequence).await == Standing::Trusted {
-            self.witness.saw(sequence).await;
+        match self.witness.hear(&store, sequence).await {
+            Standing::Trusted => self.witness.saw(sequence).await,
+            Standing::Restored => note_restored(self.now(), &self.pool).await?,
         }
         Ok(())
     }
@@ -329,6 +354,9 @@ impl Database {
     /// On a connection of its own: one that is given up takes its lock with it.
     async fn migrate(&self) -> Result<(), Failed> {
         let mut connection: AnyConnection = self.pool.connect_options().connect().await?;
+        if let Place::Postgres(_) = self.place {
+            set(OF_POSTGRES, &mut connection).await?;
+        }
         let first = match self.place {
             Place::Sqlite(_) => include_str!("migrations/0001_sqlite.sql"),
             Place::Postgres(_) => include_str!("migrations/0001_postgres.sql"),
@@ -365,6 +393,25 @@ impl Database {
 pub(super) fn connect_options(url: &Url) -> Result<AnyConnectOptions, String> {
     let options = AnyConnectOptions::from_url(url).map_err(|error| error.to_string())?;
     Ok(options.disable_statement_logging())
+}
+
+/// Notes a restore, so that it stays known when later changes have caught up, and to every replica.
+async fn note_restored(now: &str, pool: &AnyPool) -> Result<(), Failed> {
+    let sql = format!("UPDATE dcr_store SET restored_at = {now} WHERE restored_at = 0");
+    sqlx::query(AssertSqlSafe(sql)).execute(pool).await?;
+    Ok(())
+}
+
+async fn set(settings: &[&'static str], connection: &mut AnyConnection) -> sqlx::Result<()> {
+    for setting in settings {
+        sqlx::query(*setting).fetch_all(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The deadline of one attempt that is not to be cut short: one that was would have to be taken back.
+pub(super) fn one_attempt() -> Deadline {
+    Deadline::after(ATTEMPT)
 }
 
 async fn bounded<T>(

@@ -5,13 +5,12 @@
 //! which is longer than the longest call with all that follows it. Whoever takes over what was never ended finds
 //! [`Row::doubtful_since`] set: the IdP may have rotated the token in that instant.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::Row as _;
 use tokio::time::sleep;
 
-use super::database::Failed;
+use super::database::{Failed, one_attempt};
 use super::row::{BURIED, LIVE};
 use super::{Change, Columns, Row, Store, refused, unsealed};
 use crate::fault::{Fault, FaultKind, Outcome};
@@ -21,8 +20,6 @@ use crate::store::seal::Content;
 /// [`TIME_TO_CALL`](super::TIME_TO_CALL) of 30 s, the last call's answer read for 30 s more, 30 s to write it down
 /// ([`TIME_TO_WRITE`](super::TIME_TO_WRITE)), and 30 s for which the process may stand still.
 pub(super) const LEASE: Duration = Duration::from_mins(2);
-/// For giving back what may have been taken although the database did not say so.
-const TIME_TO_LET_GO: Duration = Duration::from_secs(5);
 /// Between two looks at a client that somebody else holds.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -55,21 +52,18 @@ impl Store {
     /// `NotFound` for an unknown or buried client; `Unavailable` when others held it until the deadline, and as
     /// [`find`](Self::find): nothing was sent.
     pub async fn hold(&self, deadline: Deadline, client_id: &str) -> Result<Held, Fault> {
-        static HOLDS: AtomicU64 = AtomicU64::new(0);
-        let number = HOLDS.fetch_add(1, Ordering::Relaxed);
-        // The process comes first, in 32 characters.
-        let by = format!("{}/{number}", self.database.process);
+        let by = self.database.next_name();
         loop {
             let tried = self
                 .database
-                .tried(deadline, self.try_hold(client_id, &by))
+                .tried(one_attempt(), self.try_hold(client_id, &by))
                 .await;
             let tried = match tried {
                 Ok(tried) => tried,
                 Err(failed) => {
                     if failed.may_be_done() {
                         // No call will leave: nobody else is to wait for the end of the lease.
-                        let soon = Deadline::after(TIME_TO_LET_GO);
+                        let soon = one_attempt();
                         self.let_go(soon, client_id, &by, false).await;
                     }
                     return Err(self.database.unavailable(&failed));
@@ -77,6 +71,11 @@ impl Store {
             };
             let wait = match tried {
                 Tried::Held(columns) => match columns.opened(&self.keyring) {
+                    Ok(_) if deadline.remaining().is_zero() => {
+                        let soon = one_attempt();
+                        self.let_go(soon, client_id, &by, false).await;
+                        return Err(self.database.unavailable(&Failed::Silent));
+                    }
                     Ok(row) => {
                         return Ok(Held {
                             store: self.clone(),

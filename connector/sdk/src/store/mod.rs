@@ -9,7 +9,7 @@
 //! - **open**: [`StoreConfig`] is a member of the section `idp`; [`Store::open`] shares what is open already.
 //! - **create**: [`Store::intend`] before the registration call leaves; then [`Store::insert`] with a fresh deadline
 //!   ([`TIME_TO_WRITE`]), before the answer is returned. It tries until then. If it fails, undo at the IdP with the
-//!   token that is still in memory. If the IdP refused and made nothing: [`Store::drop_intent`].
+//!   token that is still in memory, then [`Store::removed`]. If the IdP refused and made nothing: [`Store::drop_intent`].
 //! - **find**: [`Store::find`]: [`Lookup::Row`] is `Found`, the other two are `None`.
 //! - **update, rotate, register**: [`Store::hold`] first. It notes in the row that a call is on its way and keeps every
 //!   other replica from making one for this client: a compare-and-swap alone would lose the race at the IdP, which has
@@ -50,14 +50,14 @@ use sqlx::any::AnyRow;
 pub use self::command::{Stored, run};
 pub(crate) use self::config::Opened;
 pub use self::config::{KeyringConfig, StoreConfig};
-use self::database::{Database, Failed};
+use self::database::{Database, Failed, one_attempt};
 pub use self::held::Held;
 use self::keyring::Keyring;
 pub use self::metrics::Counts;
 pub(crate) use self::metrics::register;
 pub use self::row::Row;
-use self::row::{LIVE, Stored as Columns};
-use self::seal::Closed;
+use self::row::{BURIED, LIVE, Stored as Columns};
+use self::seal::{Closed, Content};
 pub use self::transfer::{Exported, Imported};
 pub use self::upkeep::{Entry, Intent, Reencrypted, State};
 use self::witness::Standing;
@@ -95,7 +95,6 @@ impl fmt::Debug for Store {
 }
 
 /// What a registration gave.
-#[derive(Debug)]
 pub struct NewRow {
     /// The client's id, which need not be one that can be delivered.
     pub client_id: String,
@@ -108,7 +107,7 @@ pub struct NewRow {
 }
 
 /// What changes; `None` stays as it is.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Change {
     /// A new `registration_access_token`.
     pub registration_token: Option<SecretString>,
@@ -118,6 +117,22 @@ pub struct Change {
     pub metadata: Option<String>,
     /// All registrations.
     pub registrations: Option<Registrations>,
+}
+
+/// As a [`Row`]'s.
+impl fmt::Debug for NewRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewRow")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// As a [`Row`]'s.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change").finish_non_exhaustive()
+    }
 }
 
 /// What the store knows of a client id.
@@ -146,33 +161,70 @@ impl Store {
     /// Notes that a client is about to be registered. Before the call leaves.
     ///
     /// # Errors
-    /// `Unavailable`, also when the store was restored and nobody has looked at it: nothing was sent.
+    /// `Unavailable`, also when the store was restored and nobody has looked at it; `Conflict` when the operation was begun
+    /// before, here or in another replica: nothing was sent.
     pub async fn intend(&self, deadline: Deadline, mark: &Mark) -> Result<(), Fault> {
         self.believed(deadline).await?;
-        let sql = "INSERT INTO dcr_intents (operation_id, installation, provider_id, probe, started_at) \
-                   VALUES ($1, $2, $3, $4, {now}) ON CONFLICT (operation_id) DO NOTHING";
-        let attempt = async {
-            let mut change = self.database.begin().await?;
-            sqlx::query(self.database.at_this_moment(sql))
-                .bind(mark.operation_id.to_string())
-                .bind(mark.caller.installation.to_string())
-                .bind(mark.caller.provider_id.to_string())
-                .bind(i64::from(mark.probe))
-                .execute(&mut *change)
-                .await?;
-            self.database.commit(change).await
-        };
-        self.database.once(deadline, attempt).await
+        let by = self.database.next_name();
+        let intended = self
+            .database
+            .tried(one_attempt(), self.try_intend(mark, &by));
+        match intended.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(repeated(mark)),
+            Err(failed) => {
+                if failed.may_be_done() {
+                    let soon = one_attempt();
+                    self.forget(soon, mark.operation_id, Some(&by)).await;
+                }
+                Err(self.database.unavailable(&failed))
+            }
+        }
+    }
+
+    /// Whether the operation was not begun before.
+    async fn try_intend(&self, mark: &Mark, by: &str) -> Result<bool, Failed> {
+        let sql = "INSERT INTO dcr_intents (operation_id, installation, provider_id, probe, started_at, begun_by) \
+                   VALUES ($1, $2, $3, $4, {now}, $5) ON CONFLICT (operation_id) DO NOTHING";
+        let operation = mark.operation_id.to_string();
+        let mut change = self.database.begin().await?;
+        let intended = sqlx::query(self.database.at_this_moment(sql))
+            .bind(&operation)
+            .bind(mark.caller.installation.to_string())
+            .bind(mark.caller.provider_id.to_string())
+            .bind(i64::from(mark.probe))
+            .bind(by)
+            .execute(&mut *change)
+            .await?;
+        // Afterwards: an intent that another replica ended meanwhile has left its row.
+        let made = sqlx::query("SELECT 1 FROM dcr_clients WHERE operation_id = $1")
+            .bind(&operation)
+            .fetch_optional(&mut *change)
+            .await?;
+        if intended.rows_affected() == 0 || made.is_some() {
+            change.rollback().await?;
+            return Ok(false);
+        }
+        self.database.commit(change).await?;
+        Ok(true)
     }
 
     /// Takes an intent back: nothing was made. That it could not be taken back is told to the log alone.
     pub async fn drop_intent(&self, deadline: Deadline, operation: OperationId) {
+        self.forget(deadline, operation, None).await;
+    }
+
+    /// Takes back an intent, of a certain attempt or of any.
+    async fn forget(&self, deadline: Deadline, operation: OperationId, by: Option<&str>) {
         let attempt = async {
             let mut change = self.database.begin().await?;
-            sqlx::query("DELETE FROM dcr_intents WHERE operation_id = $1")
-                .bind(operation.to_string())
-                .execute(&mut *change)
-                .await?;
+            sqlx::query(
+                "DELETE FROM dcr_intents WHERE operation_id = $1 AND ($2 = '' OR begun_by = $2)",
+            )
+            .bind(operation.to_string())
+            .bind(by.unwrap_or_default())
+            .execute(&mut *change)
+            .await?;
             self.database.commit(change).await
         };
         if let Err(fault) = self.database.once(deadline, attempt).await {
@@ -180,12 +232,35 @@ impl Store {
         }
     }
 
+    /// Takes back what [`insert`](Self::insert) did not confirm, once the client was removed at the IdP again: its row, if
+    /// it was written after all, is buried, and the intent is forgotten. That it could not be done is told to the log
+    /// alone.
+    pub async fn removed(&self, deadline: Deadline, mark: &Mark, client_id: &str) {
+        let operation = mark.operation_id;
+        let attempt = || async {
+            let there = self.stored(client_id).await?;
+            let there = there.filter(|row| row.state == LIVE);
+            if let Some(row) = there.filter(|row| row.operation_id == operation.to_string())
+                && let Some(next) = row.sealed_anew(&self.keyring, BURIED, &Content::default())
+            {
+                self.swap(&row, &next).await?;
+            }
+            Ok(())
+        };
+        let what = format!("bury the row of client {client_id}");
+        if let Err(fault) = self.database.until_done(deadline, &what, attempt).await {
+            tracing::warn!(%operation, client_id, "a client that was removed may stay in the store: {fault}");
+        }
+        self.drop_intent(deadline, operation).await;
+    }
+
     /// Writes the row of a client that was made, and takes its intent away. Tries until the deadline, for what it
     /// writes may be the only copy: give it [`TIME_TO_WRITE`].
     ///
     /// # Errors
-    /// `Conflict` when there is a row of that client id already, live or buried; `TimedOut` when the database was away
-    /// for too long. Then undo at the IdP what was made.
+    /// `Conflict` with `ClientExists` when there is a row of that client id already, live or buried: it is not this one's.
+    /// `Conflict` with `OperationRepeated` when the operation has made another client; `TimedOut` when the database was
+    /// away for too long: then undo at the IdP what was made, and tell [`removed`](Self::removed).
     pub async fn insert(&self, deadline: Deadline, mark: &Mark, new: &NewRow) -> Result<(), Fault> {
         let row = Columns::new(&self.keyring, mark, new).ok_or_else(unsealed)?;
         let attempt = || async {
@@ -197,16 +272,21 @@ impl Store {
             let inserted = upkeep::insert(&row, &mut change).await?;
             if inserted {
                 self.database.commit(change).await?;
-                return Ok(true);
+                return Ok(Inserted::Ours);
             }
             change.rollback().await?;
-            // Ours, when an earlier attempt was committed and its answer lost.
-            let there = self.stored(&row.client_id).await?;
-            Ok(there.is_some_and(|there| there.sealed == row.sealed))
+            Ok(match self.stored(&row.client_id).await? {
+                // An earlier attempt was committed and its answer lost.
+                Some(there) if there.sealed == row.sealed => Inserted::Ours,
+                Some(_) => Inserted::Known,
+                None => Inserted::Repeated,
+            })
         };
         let what = format!("write the row of client {}", new.client_id);
-        if self.database.until_done(deadline, &what, attempt).await? {
-            return Ok(());
+        match self.database.until_done(deadline, &what, attempt).await? {
+            Inserted::Ours => return Ok(()),
+            Inserted::Repeated => return Err(repeated(mark)),
+            Inserted::Known => {}
         }
         let message = format!(
             "the store has a row of client {} already: the identity provider gave out an id twice, or the client was \
@@ -333,6 +413,23 @@ impl Store {
 
 fn read_all(rows: &[AnyRow]) -> Result<Vec<Columns>, Failed> {
     Ok(rows.iter().map(Columns::read).collect::<Result<_, _>>()?)
+}
+
+/// What came of writing a new row.
+enum Inserted {
+    Ours,
+    /// There is another row of the client.
+    Known,
+    /// There is a row of another client of the same operation.
+    Repeated,
+}
+
+fn repeated(mark: &Mark) -> Fault {
+    let message = format!(
+        "operation {} was begun before, here or in another replica; this call did nothing",
+        mark.operation_id
+    );
+    Fault::new(FaultKind::Conflict, message).reason(Reason::OperationRepeated)
 }
 
 fn unsealed() -> Fault {

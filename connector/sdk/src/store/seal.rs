@@ -18,7 +18,7 @@ const CHECK: usize = size_of::<CheckValue>();
 const NONCE: usize = 12;
 
 /// What is sealed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Content {
     pub(super) registration_token: Option<SecretString>,
     pub(super) client_uri: Option<String>,
@@ -200,7 +200,7 @@ mod tests {
             "planted-token"
         );
         let closed = |ring: &Keyring, id: &str, bound: &[&str], sealed: &[u8]| {
-            open(ring, id, bound, sealed).unwrap_err()
+            open(ring, id, bound, sealed).err().unwrap()
         };
         let gone = Closed::UnknownKey("a".to_owned());
         assert_eq!(

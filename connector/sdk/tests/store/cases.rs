@@ -57,6 +57,9 @@ cases! {
     Both secrecy { no_token_and_no_name_is_in_the_database }
     Both rows {
         a_row_is_found_as_it_was_inserted,
+        an_operation_makes_one_client_however_many_replicas_it_comes_to,
+        a_client_that_was_removed_again_is_not_left_in_the_store,
+        what_was_given_up_at_any_moment_leaves_no_intent,
         an_intent_stays_until_its_end_is_known,
         a_second_row_of_a_client_is_refused,
         what_was_buried_is_a_tombstone,
@@ -68,6 +71,8 @@ cases! {
         changes_from_two_replicas_at_once_lose_none,
         a_client_whose_holder_died_is_buried_and_moved_to_another_key,
         an_answer_that_comes_after_the_lease_is_written_if_nobody_has_changed_the_row,
+        a_hold_that_was_given_up_at_any_moment_is_over,
+        what_was_noted_or_not_when_the_database_did_not_answer_is_of_no_harm,
         a_call_whose_process_died_leaves_a_doubt_that_a_success_clears,
         a_doubt_stays_until_a_call_was_answered,
         what_a_fault_leaves_open_is_noted,

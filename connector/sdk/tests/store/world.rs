@@ -200,6 +200,11 @@ pub(crate) fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(20))
 }
 
+/// Deadlines that pass at many a moment of a write.
+pub(crate) fn moments() -> impl Iterator<Item = Deadline> {
+    (0..40).map(|step| Deadline::after(Duration::from_micros(step * 250)))
+}
+
 pub(crate) fn installation() -> Installation {
     Installation::parse("production").unwrap()
 }

@@ -26,5 +26,6 @@ CREATE TABLE dcr_intents (
     installation TEXT NOT NULL,
     provider_id TEXT NOT NULL,
     probe BIGINT NOT NULL,
-    started_at BIGINT NOT NULL
+    started_at BIGINT NOT NULL,
+    begun_by TEXT NOT NULL
 );

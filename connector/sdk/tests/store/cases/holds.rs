@@ -7,7 +7,7 @@ use dcr_connector::fault::{Fault, FaultKind, Outcome};
 use dcr_connector::model::{Deadline, Entity, EntityKind, OpaqueId, Registration};
 use dcr_connector::store::{Change, State, Store};
 
-use crate::world::{World, id, insert, row, soon, token, token_of};
+use crate::world::{World, id, insert, moments, row, soon, token, token_of};
 
 fn registrations() -> Registrations {
     let entity = Entity {
@@ -190,6 +190,53 @@ pub(crate) async fn an_answer_that_comes_after_the_lease_is_written_if_nobody_ha
         .unwrap_err();
     let found = row(store.find(soon(), &id("a")).await.unwrap());
     assert_eq!(token_of(&found), "planted-registration-token-newer");
+}
+
+pub(crate) async fn a_hold_that_was_given_up_at_any_moment_is_over(world: World) {
+    let [store, other] = world.replicas();
+    insert(&store, "a").await;
+    for deadline in moments() {
+        if let Ok(held) = store.hold(deadline, "a").await {
+            held.release(soon()).await;
+        }
+        // Long before the lease ends.
+        let held = other.hold(soon(), "a").await.unwrap();
+        assert!(held.row().doubtful_since.is_none());
+        held.release(soon()).await;
+    }
+}
+
+pub(crate) async fn what_was_noted_or_not_when_the_database_did_not_answer_is_of_no_harm(
+    world: World,
+) {
+    let store = world.open();
+    insert(&store, "a").await;
+    insert(&store, "b").await;
+    let noted = || Change {
+        metadata: Some("noted".to_owned()),
+        ..Change::default()
+    };
+    let before = row(store.find(soon(), &id("a")).await.unwrap()).metadata;
+    for (number, deadline) in moments().enumerate() {
+        let token = format!("{number}");
+        let mut held = store.hold(soon(), "b").await.unwrap();
+        let _ = held.replace_and_hold(deadline, noted()).await;
+        held.replace(soon(), rotated(&token)).await.unwrap();
+        let found = row(store.find(soon(), &id("b")).await.unwrap());
+        assert!(token_of(&found).ends_with(&token));
+
+        let mut held = store.hold(soon(), "a").await.unwrap();
+        let was_noted = held.replace_and_hold(deadline, noted()).await.is_ok();
+        held.release(soon()).await;
+        let found = row(store.find(soon(), &id("a")).await.unwrap());
+        assert!(was_noted || found.metadata == before);
+        let held = store.hold(soon(), "a").await.unwrap();
+        let change = Change {
+            metadata: Some(before.clone()),
+            ..Change::default()
+        };
+        held.replace(soon(), change).await.unwrap();
+    }
 }
 
 pub(crate) async fn a_call_whose_process_died_leaves_a_doubt_that_a_success_clears(world: World) {

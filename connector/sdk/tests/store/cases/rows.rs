@@ -1,11 +1,11 @@
 //! Rows, intents, tombstones, lists.
 
-use dcr_connector::fault::{FaultKind, Outcome};
+use dcr_connector::fault::{Fault, FaultKind, Outcome, Reason};
 use dcr_connector::model::{Deadline, ManagedClient, OperationId, Page};
 use dcr_connector::store::{Lookup, NewRow};
 use std::time::Duration;
 
-use crate::world::{World, id, insert, installation, mark, new_row, row, soon, token_of};
+use crate::world::{World, id, insert, installation, mark, moments, new_row, row, soon, token_of};
 
 pub(crate) async fn a_row_is_found_as_it_was_inserted(world: World) {
     let store = world.open();
@@ -51,6 +51,56 @@ pub(crate) async fn a_row_is_found_as_it_was_inserted(world: World) {
     let row = row(found);
     assert_eq!(row.client_id, "not/deliverable");
     assert!(row.registration_token.is_none() && row.client_uri.is_none());
+}
+
+pub(crate) async fn an_operation_makes_one_client_however_many_replicas_it_comes_to(world: World) {
+    let [store, other] = world.replicas();
+    let mark = mark();
+    let repeated = |fault: Fault| {
+        let told = (fault.why(), fault.done());
+        assert_eq!(
+            told,
+            (Reason::OperationRepeated, Outcome::NotApplied),
+            "{fault}"
+        );
+    };
+    store.intend(soon(), &mark).await.unwrap();
+    repeated(other.intend(soon(), &mark).await.unwrap_err());
+    store.insert(soon(), &mark, &new_row("a")).await.unwrap();
+    repeated(other.intend(soon(), &mark).await.unwrap_err());
+    assert!(other.intents(soon()).await.unwrap().is_empty());
+    // One that was made all the same is told from one that is known.
+    repeated(
+        other
+            .insert(soon(), &mark, &new_row("b"))
+            .await
+            .unwrap_err(),
+    );
+    other.removed(soon(), &mark, "b").await;
+    row(store.find(soon(), &id("a")).await.unwrap());
+}
+
+pub(crate) async fn a_client_that_was_removed_again_is_not_left_in_the_store(world: World) {
+    let store = world.open();
+    let (written, unwritten) = (insert(&store, "a").await, mark());
+    store.intend(soon(), &unwritten).await.unwrap();
+    store.removed(soon(), &written, "a").await;
+    store.removed(soon(), &unwritten, "b").await;
+    let found = store.find(soon(), &id("a")).await.unwrap();
+    assert!(matches!(found, Lookup::Tombstone));
+    assert!(store.intents(soon()).await.unwrap().is_empty());
+}
+
+pub(crate) async fn what_was_given_up_at_any_moment_leaves_no_intent(world: World) {
+    let store = world.open();
+    insert(&store, "a").await;
+    for deadline in moments() {
+        let mark = mark();
+        if store.intend(deadline, &mark).await.is_ok() {
+            store.drop_intent(soon(), mark.operation_id).await;
+        }
+        assert!(store.intents(soon()).await.unwrap().is_empty());
+    }
 }
 
 pub(crate) async fn an_intent_stays_until_its_end_is_known(world: World) {
