@@ -1,13 +1,15 @@
 //! A client that is made to learn from: registered, tried at the token endpoint, and removed again.
 
-use dcr_connector::fault::Fault;
+use dcr_connector::fault::{Fault, Outcome};
 use dcr_connector::http::{ClientAuthMethod, Method, StatusCode};
-use dcr_connector::model::{AuthMethod, ClientName, GrantType, NewClient, Origin, Severity};
+use dcr_connector::model::{
+    AuthMethod, ClientName, Deadline, GrantType, NewClient, Origin, Severity,
+};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::{NAME, Probe, failed};
-use crate::api::Management;
+use super::{NAME, PATIENCE, Probe, UNSUPPORTED, failed};
+use crate::api::{Management, Place};
 use crate::behaviour::Delete;
 use crate::create::REGISTERED;
 use crate::metadata::{Information, Metadata};
@@ -23,18 +25,35 @@ pub(super) struct Client {
     tried_by: Option<ClientAuthMethod>,
 }
 
+impl Client {
+    pub(super) fn place(&self) -> Place<'_> {
+        Place {
+            uri: &self.uri,
+            token: self.token.as_ref(),
+        }
+    }
+}
+
 impl Probe<'_> {
     /// Makes a client that can be removed again.
     pub(super) async fn register(&mut self, method: Option<AuthMethod>) -> Option<Client> {
         let made = self.try_register(method).await;
         let information = match made {
             Ok(information) => information,
-            Err(fault) => {
+            Err(fault) if fault.done() == Outcome::NotApplied => {
                 self.findings.push(failed(
                     "NOT_REGISTERED",
                     "No client could be registered",
                     &fault,
                 ));
+                return None;
+            }
+            Err(fault) => {
+                let what = format!(
+                    "Whether a client was registered is not known: look for one named \"{NAME}\" at the server, and delete it"
+                );
+                self.findings
+                    .push(failed("MAY_BE_LEFT_BEHIND", &what, &fault));
                 return None;
             }
         };
@@ -55,23 +74,31 @@ impl Probe<'_> {
             }
             uri => uri,
         };
-        let (Ok(uri), Some(secret)) = (&uri, &information.client_secret) else {
-            let why = uri
-                .err()
-                .map_or("it came without client_secret".to_owned(), |e| {
-                    e.to_string()
-                });
-            let sentence =
-                format!("The server's clients cannot be managed: {why}; see idp.management.");
-            self.found(Severity::Error, "NOT_MANAGEABLE", &sentence);
-            self.left_behind(&information.client_id, "see above");
+        let uri = match uri {
+            Ok(uri) => uri,
+            Err(fault) => {
+                let why = fault.message();
+                let sentence =
+                    format!("The server's clients cannot be managed: {why}; see idp.management.");
+                self.found(Severity::Error, "NOT_MANAGEABLE", &sentence);
+                self.left_behind(&information.client_id, "see above");
+                return None;
+            }
+        };
+        let token = information.registration_access_token.as_ref();
+        let Some(secret) = &information.client_secret else {
+            let sentence = "The server made a client without a secret, which is of no use to Konnect: see \
+                            idp.token_endpoint_auth_methods.";
+            self.found(Severity::Error, "NO_SECRET", sentence);
+            let place = Place { uri: &uri, token };
+            self.remove(&information.client_id, place).await;
             return None;
         };
         let mut client = Client {
             id: information.client_id.clone(),
             secret: secret.clone(),
-            uri: uri.clone(),
-            token: information.registration_access_token.clone(),
+            token: token.cloned(),
+            uri,
             metadata: information.metadata(),
             tried_by: None,
         };
@@ -154,28 +181,35 @@ impl Probe<'_> {
 
     /// Removes the client, or names it.
     pub(super) async fn delete(&mut self, client: &Client) -> Option<Delete> {
-        let answer = match self.manage(client, Method::DELETE, None).await {
-            Ok(answer) => answer,
-            Err(fault) => {
-                self.left_behind(&client.id, &fault.to_string());
-                return None;
-            }
-        };
-        let delete = match answer.status() {
-            StatusCode::NO_CONTENT => Delete::Answers204,
-            StatusCode::OK => Delete::Answers200,
-            status => {
-                self.left_behind(&client.id, answer.fault().message());
-                let is_unsupported =
-                    status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED;
-                return is_unsupported.then_some(Delete::Unsupported);
-            }
-        };
-        if self.opens(client, &client.secret).await == Some(true) {
+        let delete = self.remove(&client.id, client.place()).await;
+        let is_deleted = delete.is_some_and(|delete| delete != Delete::Unsupported);
+        if is_deleted && self.opens(client, &client.secret).await == Some(true) {
             let sentence = "The server deleted the client, and its secret still opens tokens: look for a cache there.";
             self.found(Severity::Warning, "DELETED_STILL_OPENS", sentence);
         }
-        Some(delete)
+        delete
+    }
+
+    async fn remove(&mut self, client_id: &str, place: Place<'_>) -> Option<Delete> {
+        let api = &self.idp.api;
+        // Whatever time the rest has taken.
+        let deadline = Deadline::after(PATIENCE);
+        let asked = api.manage(deadline, self.server, Method::DELETE, place, None);
+        let answer = match asked.await {
+            Ok(answer) => answer,
+            Err(fault) => {
+                self.left_behind(client_id, &fault.to_string());
+                return None;
+            }
+        };
+        match answer.status() {
+            StatusCode::NO_CONTENT => Some(Delete::Answers204),
+            StatusCode::OK => Some(Delete::Answers200),
+            status => {
+                self.left_behind(client_id, answer.fault().message());
+                UNSUPPORTED.contains(&status).then_some(Delete::Unsupported)
+            }
+        }
     }
 
     fn left_behind(&mut self, client_id: &str, why: &str) {

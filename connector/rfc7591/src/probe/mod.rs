@@ -13,7 +13,7 @@ use serde_json::json;
 
 use self::client::Client;
 use crate::Rfc7591;
-use crate::api::{Place, Server};
+use crate::api::Server;
 use crate::behaviour::{Behaviour, Get, PutSecret, PutToken};
 use crate::metadata::{Information, Metadata};
 
@@ -63,7 +63,10 @@ struct Probe<'a> {
 
 /// What an answer is worth.
 enum Read {
-    Information(Information),
+    Information(Box<Information>),
+    /// The server has no such call.
+    Unsupported,
+    /// It has, and does not take this one.
     Refused,
     /// Nothing is to be learned of it.
     Nothing,
@@ -75,7 +78,22 @@ enum Put {
     New,
     Refused,
     Unsupported,
+    /// Nobody can tell.
+    Unknown,
 }
+
+/// The statuses that say that there is no such call. All others may be a matter of the moment, or of rights.
+const UNSUPPORTED: [StatusCode; 3] = [
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::NOT_IMPLEMENTED,
+];
+/// Those by which servers refuse a PUT for what it says.
+const REFUSED: [StatusCode; 3] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::FORBIDDEN,
+    StatusCode::UNPROCESSABLE_ENTITY,
+];
 
 impl Probe<'_> {
     fn found(&mut self, severity: Severity, code: &str, sentence: &str) {
@@ -93,19 +111,21 @@ impl Probe<'_> {
             ..Behaviour::default()
         };
         let (without, first) = self.put(client, None).await;
-        let (with, second) = if matches!(without, Put::Unsupported) {
-            (Put::Unsupported, None)
+        let (with, second) = if matches!(without, Put::Unsupported | Put::Unknown) {
+            (Put::Unknown, None)
         } else {
             let current = client.secret.clone();
             self.put(client, Some(&current)).await
         };
-        learned.put_secret = Some(match (without, with) {
-            (Put::Kept, _) => PutSecret::Kept,
-            (Put::New, Put::Kept) => PutSecret::KeptIfSent,
-            (Put::New, _) => PutSecret::New,
-            (Put::Refused, Put::Kept) => PutSecret::MustBeSent,
-            (Put::Refused | Put::Unsupported, _) => PutSecret::Unsupported,
-        });
+        learned.put_secret = match (without, with) {
+            (Put::Kept, _) => Some(PutSecret::Kept),
+            (Put::Unsupported, _) => Some(PutSecret::Unsupported),
+            (Put::Unknown, _) | (_, Put::Unknown) => None,
+            (Put::New, Put::Kept) => Some(PutSecret::KeptIfSent),
+            (Put::New, _) => Some(PutSecret::New),
+            (Put::Refused, Put::Kept) => Some(PutSecret::MustBeSent),
+            (Put::Refused, _) => Some(PutSecret::Unsupported),
+        };
         learned.put_token = match (first, second) {
             (Some(PutToken::New), _) | (_, Some(PutToken::New)) => Some(PutToken::New),
             (first, second) => first.or(second),
@@ -120,24 +140,20 @@ impl Probe<'_> {
         method: Method,
         body: Option<&Metadata>,
     ) -> Result<Answer, Fault> {
-        let place = Place {
-            uri: &client.uri,
-            token: client.token.as_ref(),
-        };
         let api = &self.idp.api;
-        api.manage(self.soon(), self.server, method, place, body)
+        api.manage(self.soon(), self.server, method, client.place(), body)
             .await
     }
 
     async fn get(&mut self, client: &mut Client) -> Option<Get> {
         let answer = self.manage(client, Method::GET, None).await;
-        let information = match self.read("GET", answer) {
+        let information = match self.read("GET", answer, &[]) {
             Read::Information(information) => information,
-            Read::Refused => return Some(Get::Unsupported),
-            Read::Nothing => return None,
+            Read::Unsupported => return Some(Get::Unsupported),
+            Read::Refused | Read::Nothing => return None,
         };
-        let (secret, token) = self.follow(client, &information).await;
-        Some(match (token, secret) {
+        let (is_new, token) = self.follow("GET", client, &information).await;
+        Some(match (token, is_new?) {
             (_, true) => Get::NewTokenAndSecret,
             (PutToken::New, false) => Get::NewToken,
             (PutToken::Kept, false) => Get::Nothing,
@@ -153,37 +169,44 @@ impl Probe<'_> {
         metadata.insert("client_name".to_owned(), json!(format!("{NAME} now")));
         let body = self.idp.mapping.update(&client.id, secret, metadata);
         let answer = self.manage(client, Method::PUT, Some(&body)).await;
-        let is_refused = answer.as_ref().is_ok_and(|answer| {
-            matches!(
-                answer.status(),
-                StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY
-            )
-        });
         let with = if secret.is_some() { "with" } else { "without" };
         let what = format!("PUT {with} client_secret");
-        match self.read(&what, answer) {
+        match self.read(&what, answer, &REFUSED) {
             Read::Information(information) => {
-                let (is_new, token) = self.follow(client, &information).await;
-                (if is_new { Put::New } else { Put::Kept }, Some(token))
+                let (is_new, token) = self.follow(&what, client, &information).await;
+                let put = match is_new {
+                    Some(true) => Put::New,
+                    Some(false) => Put::Kept,
+                    None => Put::Unknown,
+                };
+                (put, Some(token))
             }
-            _ if is_refused => (Put::Refused, None),
-            _ => (Put::Unsupported, None),
+            Read::Unsupported => (Put::Unsupported, None),
+            Read::Refused => (Put::Refused, None),
+            Read::Nothing => (Put::Unknown, None),
         }
     }
 
-    fn read(&mut self, what: &str, answer: Result<Answer, Fault>) -> Read {
+    fn read(&mut self, what: &str, answer: Result<Answer, Fault>, refusals: &[StatusCode]) -> Read {
         let read = answer.and_then(|answer| {
-            if answer.status().is_client_error() || answer.status() == StatusCode::NOT_IMPLEMENTED {
-                let sentence = format!("The server refuses a {what}: {}", answer.fault().message());
-                return Ok(Err(sentence));
-            }
-            answer.expect(&[StatusCode::OK])?.json().map(Ok)
+            let status = answer.status();
+            let refused = if UNSUPPORTED.contains(&status) {
+                Read::Unsupported
+            } else if refusals.contains(&status) {
+                Read::Refused
+            } else {
+                let information = answer.expect(&[StatusCode::OK])?.json()?;
+                return Ok((Read::Information(Box::new(information)), None));
+            };
+            Ok((refused, Some(answer.fault())))
         });
         match read {
-            Ok(Ok(information)) => Read::Information(information),
-            Ok(Err(sentence)) => {
-                self.found(Severity::Ok, "REFUSED", &sentence);
-                Read::Refused
+            Ok((read, refusal)) => {
+                if let Some(refusal) = refusal {
+                    let sentence = format!("The server refuses a {what}: {}", refusal.message());
+                    self.found(Severity::Ok, "REFUSED", &sentence);
+                }
+                read
             }
             Err(fault) => {
                 let what = format!("A {what} could not be tried");
@@ -193,8 +216,14 @@ impl Probe<'_> {
         }
     }
 
-    /// Goes on with what an answer gave; whether the secret and the token are others.
-    async fn follow(&self, client: &mut Client, information: &Information) -> (bool, PutToken) {
+    /// Goes on with what an answer gave; whether the secret and the token are others. `None` where nobody can tell of the
+    /// secret.
+    async fn follow(
+        &mut self,
+        what: &str,
+        client: &mut Client,
+        information: &Information,
+    ) -> (Option<bool>, PutToken) {
         let token = match &information.registration_access_token {
             Some(token) if client.token.as_ref().is_none_or(|old| !is_same(old, token)) => {
                 client.token = Some(token.clone());
@@ -204,12 +233,27 @@ impl Probe<'_> {
         };
         client.metadata = information.metadata();
         let told = information.client_secret.as_ref();
-        let told = told.filter(|secret| !is_same(secret, &client.secret));
-        // A server may replace it and not tell, or tell another text for the same.
-        let still_opens = self.opens(client, &client.secret).await;
-        let is_new = !still_opens.unwrap_or(told.is_none());
-        if let Some(secret) = told.filter(|_| is_new) {
+        let other = told.filter(|secret| !is_same(secret, &client.secret));
+        // An old secret may live on for a while, so what is told is tried first.
+        let is_new = match other {
+            Some(other) if self.opens(client, other).await == Some(true) => Some(true),
+            // Or it is another text for the same, or one that nobody can try.
+            Some(_) => Some(self.opens(client, &client.secret).await != Some(true)),
+            // A server may replace it and not tell.
+            None => match self.opens(client, &client.secret).await {
+                Some(opens) => Some(!opens),
+                None => told.map(|_| false),
+            },
+        };
+        if let Some(secret) = other.filter(|_| is_new == Some(true)) {
             client.secret = secret.clone();
+        }
+        if is_new.is_none() {
+            let sentence = format!(
+                "What a {what} does to the secret is not known: the answer tells none, and this client's secret opens no \
+                 token. Find it out at the server before you set idp.behaviour."
+            );
+            self.found(Severity::Warning, "NOT_LEARNED", &sentence);
         }
         (is_new, token)
     }

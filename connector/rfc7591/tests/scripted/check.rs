@@ -1,5 +1,8 @@
 //! The commands `check` and `check --probe`.
 
+use http::{Method, StatusCode};
+
+use crate::faults::{instead, lost};
 use crate::server::{Get, Manners, PutSecret, Registration};
 use crate::world::{DCRM, World, behaviour, refusal};
 
@@ -63,6 +66,93 @@ pub(crate) async fn what_a_server_does_is_learned_and_fits_what_is_configured() 
         knowing.server.forgive();
         knowing.cut().await;
     }
+}
+
+pub(crate) async fn a_new_secret_is_seen_although_the_old_one_lives_on() {
+    let manners = Manners {
+        old_secret_lives_on: true,
+        ..Manners::curity()
+    };
+    let mut world = World::with(manners, "").await;
+    let (_, printed) = world.command(&["check", "--probe"]).await;
+    for advice in ["get: new_token_and_secret", "put_secret: new"] {
+        assert!(printed.contains(advice), "{advice}\n{printed}");
+    }
+    assert!(world.server.ids().is_empty());
+    world.cut().await;
+}
+
+pub(crate) async fn what_nobody_can_see_is_not_recommended() {
+    let manners = Manners {
+        grant_types: &["authorization_code"],
+        get_leaves_out: &["client_secret", "client_secret_expires_at"],
+        put_leaves_out: &["client_secret", "client_secret_expires_at"],
+        ..Manners::default()
+    };
+    let mut world = World::with(manners, "").await;
+    let (_, printed) = world.command(&["check", "--probe"]).await;
+    for member in ["get", "put_secret"] {
+        let advice = format!("Set idp.behaviour.{member}:");
+        assert!(!printed.contains(&advice), "{printed}");
+    }
+    assert!(printed.contains("NOT_LEARNED"), "{printed}");
+    assert!(
+        printed.contains("Set idp.behaviour.put_token: kept"),
+        "{printed}"
+    );
+    assert!(world.server.ids().is_empty());
+    world.cut().await;
+}
+
+pub(crate) async fn a_hiccup_is_no_sign_that_a_server_lacks_something() {
+    for (method, status, member) in [
+        (Method::GET, StatusCode::TOO_MANY_REQUESTS, "get"),
+        (Method::PUT, StatusCode::BAD_GATEWAY, "put_secret"),
+        (Method::PUT, StatusCode::UNAUTHORIZED, "put_secret"),
+        (Method::DELETE, StatusCode::FORBIDDEN, "delete"),
+        (Method::DELETE, StatusCode::TOO_MANY_REQUESTS, "delete"),
+    ] {
+        let mut world = World::with(Manners::default(), "").await;
+        world
+            .proxy
+            .spoil(method.clone(), "/register/", instead(status));
+        let (is_content, printed) = world.command(&["check", "--probe"]).await;
+        assert!(world.proxy.is_spent());
+        assert!(!is_content, "{printed}");
+        let advice = format!("Set idp.behaviour.{member}: unsupported");
+        assert!(!printed.contains(&advice), "{method} {status}\n{printed}");
+        assert_eq!(printed.contains("LEFT_BEHIND"), method == Method::DELETE);
+        world.cut().await;
+    }
+}
+
+pub(crate) async fn a_client_without_a_secret_is_removed_all_the_same() {
+    let manners = Manners {
+        gives_no_secret: true,
+        ..Manners::default()
+    };
+    let mut world = World::with(manners, "").await;
+    let (is_content, printed) = world.command(&["check", "--probe"]).await;
+    assert!(!is_content, "{printed}");
+    assert!(printed.contains("NO_SECRET"), "{printed}");
+    assert!(world.server.ids().is_empty(), "a client stays behind");
+    world.cut().await;
+}
+
+pub(crate) async fn a_probe_whose_answer_is_lost_tells_what_to_look_for() {
+    let mut world = World::with(Manners::default(), "").await;
+    world.proxy.spoil(Method::POST, "/register", lost());
+    let (is_content, printed) = world.command(&["check", "--probe"]).await;
+    assert!(!is_content, "{printed}");
+    let line = printed
+        .lines()
+        .find(|line| line.contains("MAY_BE_LEFT_BEHIND"));
+    assert!(
+        line.is_some_and(|line| line.contains("may be deleted")),
+        "{printed}"
+    );
+    assert_eq!(world.server.ids().len(), 1);
+    world.cut().await;
 }
 
 pub(crate) async fn what_is_configured_and_not_true_is_an_error() {
@@ -132,7 +222,7 @@ pub(crate) async fn a_check_registers_nobody() {
         assert!(printed.contains(code), "{code}\n{printed}");
     }
     let posts = world.proxy.seen().into_iter().filter(|exchange| {
-        exchange.method != http::Method::GET && exchange.target.contains("oauth-registration")
+        exchange.method != Method::GET && exchange.target.contains("oauth-registration")
     });
     assert_eq!(posts.count(), 0);
     world.cut().await;

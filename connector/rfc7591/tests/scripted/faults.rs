@@ -13,7 +13,7 @@ use crate::server::{Manners, Registration, Server};
 use crate::world::{World, behaviour};
 
 /// The server does it, and its answer is lost on the way.
-fn lost() -> Mishap {
+pub(crate) fn lost() -> Mishap {
     Mishap::AfterCommit(
         StatusCode::INTERNAL_SERVER_ERROR,
         HeaderMap::new(),
@@ -22,7 +22,7 @@ fn lost() -> Mishap {
 }
 
 /// The server is not asked.
-fn instead(status: StatusCode) -> Mishap {
+pub(crate) fn instead(status: StatusCode) -> Mishap {
     Mishap::Instead(status, HeaderMap::new(), Bytes::new())
 }
 

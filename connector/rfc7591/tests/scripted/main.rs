@@ -66,6 +66,11 @@ fn main() -> ExitCode {
             konnect_verifies_and_the_process_ends_when_told;
         check:
             what_a_server_does_is_learned_and_fits_what_is_configured
+            a_new_secret_is_seen_although_the_old_one_lives_on
+            what_nobody_can_see_is_not_recommended
+            a_hiccup_is_no_sign_that_a_server_lacks_something
+            a_client_without_a_secret_is_removed_all_the_same
+            a_probe_whose_answer_is_lost_tells_what_to_look_for
             what_is_configured_and_not_true_is_an_error
             a_client_that_cannot_be_removed_is_named
             what_one_token_for_all_clients_does_is_learned_with_it

@@ -22,6 +22,8 @@ const OF_THE_SERVER: [&str; 4] = [
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) secret: String,
+    /// The one before, where it lives on.
+    pub(super) old_secret: Option<String>,
     pub(crate) token: String,
     pub(crate) metadata: Map<String, Value>,
     issued_at: i64,
@@ -80,12 +82,16 @@ impl Clients {
         let id = format!("c-{}", random());
         let client = Client {
             secret: random(),
+            old_secret: None,
             token: random(),
             metadata,
             issued_at: Timestamp::now().as_second(),
         };
         self.planted.extend(client.planted());
-        let said = client.information(manners, public, &id, manners.is_managed);
+        let mut said = client.information(manners, public, &id, manners.is_managed);
+        if manners.gives_no_secret {
+            leave_out(&mut said, &["client_secret", "client_secret_expires_at"]);
+        }
         self.by_id.insert(id, client);
         let status = if manners.says_200 {
             StatusCode::OK
@@ -148,7 +154,7 @@ impl Clients {
             client.token = random();
         }
         if rotates && manners.get == Get::NewTokenAndSecret {
-            client.secret = random();
+            client.new_secret(manners);
         }
         self.planted.extend(client.planted());
         let mut said = client.information(manners, public, id, right == Right::ItsToken);
@@ -156,8 +162,7 @@ impl Clients {
             let method = said["token_endpoint_auth_method"].take();
             said["token_endpoint_auth_method"] = json!([method]);
         }
-        let members = said.as_object_mut().expect("an object");
-        members.retain(|name, _| !manners.get_leaves_out.contains(&name.as_str()));
+        leave_out(&mut said, manners.get_leaves_out);
         (StatusCode::OK, Some(said))
     }
 
@@ -226,13 +231,14 @@ impl Clients {
         };
         client.metadata = metadata;
         if new_secret {
-            client.secret = random();
+            client.new_secret(manners);
         }
         if manners.put_replaces_token && right == Right::ItsToken {
             client.token = random();
         }
         self.planted.extend(client.planted());
-        let said = client.information(manners, public, id, right == Right::ItsToken);
+        let mut said = client.information(manners, public, id, right == Right::ItsToken);
+        leave_out(&mut said, manners.put_leaves_out);
         (StatusCode::OK, Some(said))
     }
 
@@ -242,7 +248,17 @@ impl Clients {
     }
 }
 
+fn leave_out(said: &mut Value, members: &[&str]) {
+    let said = said.as_object_mut().expect("an object");
+    said.retain(|name, _| !members.contains(&name.as_str()));
+}
+
 impl Client {
+    fn new_secret(&mut self, manners: &Manners) {
+        let old = std::mem::replace(&mut self.secret, random());
+        self.old_secret = manners.old_secret_lives_on.then_some(old);
+    }
+
     fn planted(&self) -> [(&'static str, String); 2] {
         [
             ("a registration token", self.token.clone()),

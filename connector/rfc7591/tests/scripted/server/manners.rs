@@ -62,6 +62,12 @@ pub(crate) struct Manners {
     pub(crate) wants_redirect_uri: bool,
     /// Members that a GET does not tell.
     pub(crate) get_leaves_out: &'static [&'static str],
+    /// Members that a PUT does not tell.
+    pub(crate) put_leaves_out: &'static [&'static str],
+    /// Whether the secret before opens tokens, too (Curity's rotated-secret-ttl).
+    pub(crate) old_secret_lives_on: bool,
+    /// Whether a registration comes without a secret.
+    pub(crate) gives_no_secret: bool,
     /// Members that it answers with of its own, and wants back.
     pub(crate) own_members: Map<String, Value>,
     /// The grant types that it gives.
@@ -97,6 +103,9 @@ impl Default for Manners {
             lists_auth_method: false,
             wants_redirect_uri: false,
             get_leaves_out: &[],
+            put_leaves_out: &[],
+            old_secret_lives_on: false,
+            gives_no_secret: false,
             own_members: object(&json!({"unheard_of": {"level": [1, 2.5]}})),
             grant_types: &[
                 "authorization_code",

@@ -47,7 +47,8 @@ pub(super) fn token(clients: &mut Clients, headers: &HeaderMap, body: &[u8]) -> 
             return refused(StatusCode::UNAUTHORIZED, "invalid_client");
         };
         let wanted = client.metadata.get("token_endpoint_auth_method");
-        if client.secret != secret || wanted != Some(&json!(method)) {
+        let is_a_secret = client.secret == secret || client.old_secret.as_deref() == Some(secret);
+        if !is_a_secret || wanted != Some(&json!(method)) {
             return refused(StatusCode::UNAUTHORIZED, "invalid_client");
         }
         let grants = client.metadata.get("grant_types");
