@@ -4,28 +4,28 @@
 use dcr_connector::Registrations;
 use dcr_connector::fault::{Fault, FaultKind, Outcome, Reason};
 use dcr_connector::http::{Answer, Method, StatusCode};
-use dcr_connector::model::Deadline;
+use dcr_connector::model::{Deadline, Registration};
 use dcr_connector::store::{self, Held, Row, TIME_TO_CALL, TIME_TO_WRITE};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::Rfc7591;
-use crate::api::{Place, Server};
+use crate::api::{Management, Place, Server};
 use crate::behaviour::{PutSecret, Sends};
 use crate::config::UnauthorizedMeans;
 use crate::create::refused;
 use crate::kept::Kept;
-use crate::metadata::Information;
+use crate::metadata::{Information, is_same};
 
 /// What is to become of a client.
 pub(crate) struct Change<'a> {
     pub(crate) secret: Secret,
-    /// Changes what the server has; `false` when it need not be changed.
-    pub(crate) edit: &'a mut (dyn FnMut(&mut Kept) -> bool + Send),
-    /// What is written before the server is asked.
-    pub(crate) before: Option<&'a Registrations>,
-    /// What is written with its answer.
-    pub(crate) after: Option<&'a Registrations>,
+    /// What becomes of one of its registrations.
+    pub(crate) registration: Option<Registered<'a>>,
+    /// Changes what the server has, for the registrations that there are to be; `false` when it need not be changed.
+    pub(crate) edit: &'a mut Edit<'a>,
 }
+
+type Edit<'a> = dyn FnMut(&mut Kept, &Registrations) -> Result<bool, Fault> + Send + 'a;
 
 /// What is to become of its secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,24 +34,59 @@ pub(crate) enum Secret {
     IsReplaced,
 }
 
+/// What becomes of a registration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Registered<'a> {
+    /// It is written before the server is asked, for what is granted must be known, to be taken away again.
+    Begins(&'a Registration),
+    /// It is written with the server's answer.
+    Ends(&'a Registration),
+}
+
+impl Change<'_> {
+    /// The registrations that there are to be.
+    fn registrations(&self, before: &Registrations) -> Registrations {
+        let mut after = before.clone();
+        match self.registration {
+            Some(Registered::Begins(registration)) => after.insert(registration.clone()),
+            Some(Registered::Ends(registration)) => after.remove(&registration.entity),
+            None => {}
+        }
+        after
+    }
+}
+
+/// What a change came to.
+pub(crate) struct Changed {
+    pub(crate) kept: Kept,
+    /// The server's answer; `None` when there was nothing to change.
+    pub(crate) information: Option<Information>,
+    /// Whether its registrations are others now.
+    pub(crate) registrations: bool,
+}
+
 /// What a PUT is made of.
 struct Current {
     kept: Kept,
     /// Where the server shows it.
     secret: Option<SecretString>,
+    /// Whether the server was asked.
+    is_answered: bool,
 }
 
 /// What came of a PUT.
 struct Put {
+    before: Kept,
     kept: Kept,
-    /// The server's answer; `None` when it was not asked.
+    /// The server's answer; `None` when it was not asked to change anything.
     information: Option<Information>,
-    /// The secret before, where the server shows it.
-    secret: Option<SecretString>,
+    /// Whether the server was asked anything.
+    is_answered: bool,
 }
 
 impl Rfc7591 {
-    /// Changes a client; the server's answer, or `None` when there was nothing to change.
+    /// Changes a client. All that is changed is what there is once nobody else works on the client: other replicas may
+    /// have changed it since it was found.
     ///
     /// # Errors
     /// `Unsupported` before anything is done, `Refused` when the server does not accept the token, `Invalid` for what it
@@ -61,41 +96,63 @@ impl Rfc7591 {
         deadline: Deadline,
         row: &Row,
         mut change: Change<'_>,
-    ) -> Result<Option<Information>, Fault> {
+    ) -> Result<Changed, Fault> {
         let sends = self.sends(change.secret)?;
         let server = self.api.found(deadline).await?;
         let mut held = self.store.hold(deadline, &row.client_id).await?;
         let deadline = deadline.at_most(TIME_TO_CALL);
-        let was_doubtful = held.row().doubtful_since.is_some();
-        let put = self.put(deadline, &server, &mut held, &mut change, sends);
+        let before = held.row().registrations.clone();
+        let after = change.registrations(&before);
+        let put = self.put(deadline, &server, &mut held, &mut change, &after, sends);
         let put = match put.await {
             Ok(put) => put,
             Err(fault) => {
-                let may_have_rotated =
-                    fault.done() != Outcome::NotApplied && self.behaviour.put_replaces_token();
-                if change.before.is_some() && fault.done() == Outcome::NotApplied {
-                    take_back(&mut held, row).await;
-                }
-                if was_doubtful || may_have_rotated {
-                    held.doubt(Deadline::after(TIME_TO_WRITE)).await;
-                } else {
-                    held.release(Deadline::after(TIME_TO_WRITE)).await;
-                }
+                self.not_changed(held, &before, &fault).await;
                 return Err(fault);
             }
         };
         let token = put.information.as_ref();
+        let token = token.and_then(|i| i.registration_access_token.clone());
         let written = store::Change {
-            registration_token: token.and_then(|i| i.registration_access_token.clone()),
+            registration_token: token,
             client_uri: None,
             metadata: Some(put.kept.to_json()?),
-            registrations: change.after.cloned(),
+            registrations: Some(after.clone()),
         };
-        held.replace(Deadline::after(TIME_TO_WRITE), written)
-            .await
-            .map_err(|fault| fault.outcome(Outcome::Unknown))?;
+        let deadline = Deadline::after(TIME_TO_WRITE);
+        let written = if put.is_answered {
+            held.replace(deadline, written).await
+        } else {
+            // What no answer has proved stays in doubt.
+            let written = held.replace_and_hold(deadline, written).await;
+            held.release(deadline).await;
+            written
+        };
+        written.map_err(|fault| fault.outcome(Outcome::Unknown))?;
         surprise(change.secret, &put)?;
-        Ok(put.information)
+        Ok(Changed {
+            kept: put.kept,
+            information: put.information,
+            registrations: after != before,
+        })
+    }
+
+    /// Ends the hold on a client that was not changed, or of which nobody knows.
+    async fn not_changed(&self, mut held: Held, before: &Registrations, fault: &Fault) {
+        let deadline = Deadline::after(TIME_TO_WRITE);
+        if fault.done() != Outcome::NotApplied && self.behaviour.put_replaces_token() {
+            return held.doubt(deadline).await;
+        }
+        if fault.done() == Outcome::NotApplied && held.row().registrations != *before {
+            let change = store::Change {
+                registrations: Some(before.clone()),
+                ..store::Change::default()
+            };
+            if let Err(fault) = held.replace_and_hold(deadline, change).await {
+                tracing::warn!("a registration that the server refused stays noted: {fault}");
+            }
+        }
+        held.release(deadline).await;
     }
 
     /// How an update leaves the secret alone, or replaces it, as is wanted.
@@ -140,34 +197,28 @@ impl Rfc7591 {
         server: &Server,
         held: &mut Held,
         change: &mut Change<'_>,
+        after: &Registrations,
         sends: Sends,
     ) -> Result<Put, Fault> {
-        let Current { mut kept, secret } = self.current(deadline, server, held.row()).await?;
-        let is_needed = (change.edit)(&mut kept);
-        let stored = Kept::from_json(&held.row().metadata)?;
-        if change.before.is_some() || stored.is_deleting {
-            // What is granted must be known, to be taken away again; and a client that is changed is not being deleted.
-            let noted = Kept {
-                own_scopes: kept.own_scopes.clone(),
-                is_deleting: false,
-                ..stored
-            };
-            let noted = store::Change {
-                registrations: change.before.cloned(),
-                metadata: Some(noted.to_json()?),
-                ..store::Change::default()
-            };
-            held.replace_and_hold(deadline, noted)
-                .await
-                .map_err(|fault| fault.outcome(Outcome::NotApplied))?;
-        }
+        let Current {
+            kept: before,
+            secret,
+            is_answered,
+        } = self.current(deadline, server, held).await?;
+        let mut kept = before.clone();
+        let is_needed = (change.edit)(&mut kept, after)?;
         if !is_needed {
+            kept.is_deleting = false;
             return Ok(Put {
+                before,
                 kept,
                 information: None,
-                secret,
+                is_answered,
             });
         }
+        let begins = matches!(change.registration, Some(Registered::Begins(_)));
+        self.note(deadline, held, begins.then_some(after), &kept)
+            .await?;
         let row = held.row();
         let sent = match (sends, &secret) {
             (Sends::NoSecret, _) => None,
@@ -185,16 +236,45 @@ impl Rfc7591 {
             .api
             .manage(deadline, server, Method::PUT, place(row)?, Some(&body))
             .await?;
-        let information: Information = match answer.status() {
-            StatusCode::OK => answer.json()?,
+        let information = match answer.status() {
+            StatusCode::OK => information(row, &answer, Outcome::Unknown)?,
             StatusCode::BAD_REQUEST => return Err(refused(&answer)),
             _ => return Err(self.fault(row, &answer)),
         };
         Ok(Put {
             kept: kept.after(&information),
+            before,
             information: Some(information),
-            secret,
+            is_answered: true,
         })
+    }
+
+    /// Writes down what has to be known whatever becomes of the PUT: a registration that begins, and that a client which is
+    /// changed is not being deleted.
+    async fn note(
+        &self,
+        deadline: Deadline,
+        held: &mut Held,
+        begins: Option<&Registrations>,
+        kept: &Kept,
+    ) -> Result<(), Fault> {
+        let stored = Kept::from_json(&held.row().metadata)?;
+        if begins.is_none() && !stored.is_deleting {
+            return Ok(());
+        }
+        let noted = Kept {
+            own_scopes: kept.own_scopes.clone(),
+            is_deleting: false,
+            ..stored
+        };
+        let noted = store::Change {
+            registrations: begins.cloned(),
+            metadata: Some(noted.to_json()?),
+            ..store::Change::default()
+        };
+        held.replace_and_hold(deadline, noted)
+            .await
+            .map_err(|fault| fault.outcome(Outcome::NotApplied))
     }
 
     /// What the server has of the client: asked for where that changes nothing, else as it last said.
@@ -202,11 +282,16 @@ impl Rfc7591 {
         &self,
         deadline: Deadline,
         server: &Server,
-        row: &Row,
+        held: &mut Held,
     ) -> Result<Current, Fault> {
+        let row = held.row();
         let kept = Kept::from_json(&row.metadata)?;
         if !self.behaviour.can_read() {
-            return Ok(Current { kept, secret: None });
+            return Ok(Current {
+                kept,
+                secret: None,
+                is_answered: false,
+            });
         }
         let answer = self
             .api
@@ -215,10 +300,29 @@ impl Rfc7591 {
         if answer.status() != StatusCode::OK {
             return Err(self.fault(row, &answer));
         }
-        let information: Information = answer.json()?;
+        let information = information(row, &answer, Outcome::NotApplied)?;
+        let token = information.registration_access_token.as_ref();
+        let old = row.registration_token.as_ref();
+        if let (Some(token), Some(old)) = (token, old)
+            && !is_same(token, old)
+        {
+            tracing::error!(
+                client_id = row.client_id,
+                "a GET of a client's registration has replaced its token, which idp.behaviour.get denies: run `check --probe` \
+                 and correct it"
+            );
+            // The old one is dead.
+            let change = store::Change {
+                registration_token: Some(token.clone()),
+                ..store::Change::default()
+            };
+            held.replace_and_hold(Deadline::after(TIME_TO_WRITE), change)
+                .await?;
+        }
         Ok(Current {
             kept: kept.after(&information),
             secret: information.client_secret,
+            is_answered: true,
         })
     }
 
@@ -226,16 +330,23 @@ impl Rfc7591 {
     pub(crate) fn fault(&self, row: &Row, answer: &Answer) -> Fault {
         match answer.status() {
             _ if self.is_gone(row, answer) => Fault::no_such_client(),
-            StatusCode::UNAUTHORIZED => {
-                let why = if row.doubtful_since.is_some() {
-                    "an earlier call may have replaced its registration access token, and the answer was lost"
-                } else {
-                    "its registration access token has ended, or it was deleted there"
+            StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => {
+                let why = match self.api.management() {
+                    Management::RegistrationAccessToken if row.doubtful_since.is_some() => {
+                        "an earlier call may have replaced its registration access token, and the answer was lost"
+                    }
+                    Management::RegistrationAccessToken => {
+                        "its registration access token has ended, or it was deleted there"
+                    }
+                    Management::Credential(_) | Management::Unsupported => {
+                        "the right to manage clients was taken away, or it was deleted there"
+                    }
                 };
                 let message = format!(
-                    "the server does not let the bridge manage client {} any more: {why}; the connector's README tells \
+                    "the server does not let the bridge manage client {} any more ({}): {why}; the connector's README tells \
                      what to do",
-                    row.client_id
+                    row.client_id,
+                    answer.status().as_u16()
                 );
                 Fault::new(FaultKind::Refused, message).saying(
                     "The identity provider does not let the bridge manage this client any more; the connector's operator \
@@ -252,26 +363,40 @@ impl Rfc7591 {
 
     /// Whether an answer says that the client is not there any more. A token that may have been replaced proves nothing.
     pub(crate) fn is_gone(&self, row: &Row, answer: &Answer) -> bool {
+        self.may_be_gone(answer)
+            && self.unauthorized_means == UnauthorizedMeans::Gone
+            && row.doubtful_since.is_none()
+    }
+
+    /// Whether an answer is one for a client that is not there: 401 to the client's own token (RFC 7592 section 2.1), not to
+    /// one that is good for all; or 404, which may as well be a proxy's, or a server's that manages no clients any more.
+    pub(crate) fn may_be_gone(&self, answer: &Answer) -> bool {
         match answer.status() {
             StatusCode::NOT_FOUND => true,
             StatusCode::UNAUTHORIZED => {
-                self.unauthorized_means == UnauthorizedMeans::Gone && row.doubtful_since.is_none()
+                matches!(self.api.management(), Management::RegistrationAccessToken)
             }
             _ => false,
         }
     }
 }
 
-/// Forgets what was noted for a change that the server has refused.
-async fn take_back(held: &mut Held, before: &Row) {
-    let change = store::Change {
-        registrations: Some(before.registrations.clone()),
-        ..store::Change::default()
-    };
-    let deadline = Deadline::after(TIME_TO_WRITE);
-    if let Err(fault) = held.replace_and_hold(deadline, change).await {
-        tracing::warn!("a registration that the server refused stays noted: {fault}");
+/// An answer about a client, which has to be about this one.
+///
+/// # Errors
+/// `Internal` with the outcome that is given when it is about another.
+fn information(row: &Row, answer: &Answer, done: Outcome) -> Result<Information, Fault> {
+    let information: Information = answer.json()?;
+    if information.client_id == row.client_id {
+        return Ok(information);
     }
+    let message = format!(
+        "the server was asked about client {} and answers about another",
+        row.client_id
+    );
+    Err(Fault::internal(message)
+        .reason(Reason::IdpAnswerUnusable)
+        .outcome(done))
 }
 
 /// Where a client's registration is.
@@ -290,7 +415,7 @@ pub(crate) fn place(row: &Row) -> Result<Place<'_>, Fault> {
     })
 }
 
-/// What the server did to the secret, seen where it shows secrets, held against what was wanted.
+/// What the server did to the secret, held against what was wanted.
 ///
 /// # Errors
 /// `Internal` when that is not what the configuration says it does.
@@ -301,12 +426,7 @@ fn surprise(wanted: Secret, put: &Put) -> Result<(), Fault> {
     };
     let after = put.information.as_ref();
     let after = after.and_then(|information| information.client_secret.as_ref());
-    let is_same = put.secret.as_ref().zip(after).map(|(a, b)| {
-        #[expect(clippy::disallowed_methods, reason = "they are compared")]
-        let is_same = a.expose_secret() == b.expose_secret();
-        is_same
-    });
-    match (wanted, is_same) {
+    match (wanted, after.and_then(|secret| put.before.knows(secret))) {
         (Secret::Stays, Some(false)) => Err(told(
             "the server replaced a client's secret with an update, so the secret that was delivered no longer works",
         )

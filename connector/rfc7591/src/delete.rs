@@ -2,7 +2,7 @@
 //! refused.
 
 use dcr_connector::fault::{Fault, FaultKind, Outcome};
-use dcr_connector::http::{Method, StatusCode};
+use dcr_connector::http::Method;
 use dcr_connector::model::Deadline;
 use dcr_connector::store::{self, Held, Row, TIME_TO_CALL, TIME_TO_WRITE};
 
@@ -42,7 +42,7 @@ impl Rfc7591 {
     }
 
     /// Asks the server to delete. That it was asked is noted before, so that a client that has gone with a lost answer is
-    /// known to be gone: the server then only says 401 (RFC 7592 section 2.1).
+    /// known to be gone: the server then only says 401 (RFC 7592 section 2.1), or 404.
     async fn deleted(
         &self,
         deadline: Deadline,
@@ -69,7 +69,7 @@ impl Rfc7591 {
         let status = answer.status();
         let is_gone = self.behaviour.deleted().contains(&status)
             || self.is_gone(row, &answer)
-            || was_asked && status == StatusCode::UNAUTHORIZED;
+            || was_asked && self.may_be_gone(&answer);
         if is_gone {
             Ok(())
         } else {

@@ -4,15 +4,19 @@ use std::collections::BTreeSet;
 
 use dcr_connector::fault::Fault;
 use jiff::Timestamp;
+use ring::digest::{self, SHA256_OUTPUT_LEN};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::metadata::{Information, Metadata, scopes};
 
-/// It holds no secret.
+/// It holds no secret, but what one is known by again.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Kept {
     /// What an update sends back.
     pub(crate) metadata: Metadata,
+    /// The SHA-256 of the current secret.
+    pub(crate) secret_digest: Option<[u8; SHA256_OUTPUT_LEN]>,
     /// When the current secret stops working.
     pub(crate) secret_expires_at: Option<Timestamp>,
     /// The scopes that the client had before its first registration, which are never taken away.
@@ -27,6 +31,7 @@ impl Kept {
     pub(crate) fn new(information: &Information) -> Self {
         Self {
             metadata: information.metadata(),
+            secret_digest: information.client_secret.as_ref().and_then(digest),
             secret_expires_at: information.secret_expires_at(),
             own_scopes: None,
             is_deleting: false,
@@ -38,11 +43,25 @@ impl Kept {
     pub(crate) fn after(&self, information: &Information) -> Self {
         let mut metadata = self.metadata.clone();
         metadata.extend(information.metadata());
+        let told = Self::new(information);
+        let is_another = told.secret_digest.is_some() && told.secret_digest != self.secret_digest;
         Self {
             metadata,
+            secret_digest: told.secret_digest.or(self.secret_digest),
+            secret_expires_at: if is_another || information.tells_expiry() {
+                told.secret_expires_at
+            } else {
+                self.secret_expires_at
+            },
             own_scopes: self.own_scopes.clone(),
-            ..Self::new(information)
+            is_deleting: false,
         }
+    }
+
+    /// Whether a secret is the current one; `None` when that is not known.
+    pub(crate) fn knows(&self, secret: &SecretString) -> Option<bool> {
+        self.secret_digest
+            .map(|known| Some(known) == digest(secret))
     }
 
     /// Gives the client scopes; whether it lacked any.
@@ -73,7 +92,7 @@ impl Kept {
         changes
     }
 
-    fn scopes(&self) -> Vec<String> {
+    pub(crate) fn scopes(&self) -> Vec<String> {
         let scopes = scopes(&self.metadata);
         scopes.into_iter().map(str::to_owned).collect()
     }
@@ -105,4 +124,10 @@ impl Kept {
             ))
         })
     }
+}
+
+fn digest(secret: &SecretString) -> Option<[u8; SHA256_OUTPUT_LEN]> {
+    #[expect(clippy::disallowed_methods, reason = "its digest is made")]
+    let digest = digest::digest(&digest::SHA256, secret.expose_secret().as_bytes());
+    digest.as_ref().try_into().ok()
 }

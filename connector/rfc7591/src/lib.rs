@@ -17,6 +17,7 @@ mod map;
 mod metadata;
 mod probe;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use config::Config;
@@ -35,7 +36,7 @@ use dcr_connector::{
 
 use crate::api::{Api, Management, OwnCredential};
 use crate::behaviour::Behaviour;
-use crate::change::{Change, Secret};
+use crate::change::{Change, Registered, Secret};
 use crate::config::UnauthorizedMeans;
 use crate::kept::Kept;
 use crate::map::Mapping;
@@ -198,12 +199,11 @@ impl Idp for Rfc7591 {
         }
         let change = Change {
             secret: Secret::Stays,
-            edit: &mut |kept: &mut Kept| {
+            registration: None,
+            edit: &mut |kept, _| {
                 adjustments = self.mapping.apply(update, &mut kept.metadata);
-                true
+                Ok(true)
             },
-            before: None,
-            after: None,
         };
         self.change(deadline, client.handle(), change).await?;
         Ok(adjustments)
@@ -216,11 +216,11 @@ impl Idp for Rfc7591 {
     ) -> Result<Rotated, Fault> {
         let change = Change {
             secret: Secret::IsReplaced,
-            edit: &mut |_| true,
-            before: None,
-            after: None,
+            registration: None,
+            edit: &mut |_, _| Ok(true),
         };
-        let information = self.change(deadline, client.handle(), change).await?;
+        let changed = self.change(deadline, client.handle(), change).await?;
+        let information = changed.information;
         let expires_at = information
             .as_ref()
             .and_then(Information::secret_expires_at);
@@ -268,32 +268,29 @@ impl Idp for Rfc7591 {
         &self,
         deadline: Deadline,
         client: &Owned<Row>,
-        _added: &Registration,
-        after: &Registrations,
+        added: &Registration,
+        _after: &Registrations,
         _origin: &Origin,
     ) -> Result<bool, Fault> {
-        let needed = self.grants.needed(after);
-        if after.len() > MOST_REGISTRATIONS {
-            let sentence =
-                "This application is registered for too many APIs; end a registration first.";
-            return Err(Fault::new(FaultKind::Limit, sentence)
-                .reason(Reason::RegistrationLimit)
-                .saying(sentence));
-        }
-        let is_known = client.registrations() == after;
+        let mut needed = BTreeSet::new();
         let change = Change {
             secret: Secret::Stays,
-            edit: &mut |kept: &mut Kept| kept.grant(&needed),
-            before: (!is_known).then_some(after),
-            after: None,
+            registration: Some(Registered::Begins(added)),
+            edit: &mut |kept, after| {
+                if after.len() > MOST_REGISTRATIONS {
+                    return Err(too_many_registrations());
+                }
+                needed = self.grants.needed(after);
+                Ok(kept.grant(&needed))
+            },
         };
-        let information = self.change(deadline, client.handle(), change).await?;
-        let Some(information) = information else {
-            return Ok(!is_known);
-        };
-        let made = information.metadata();
-        let has = metadata::scopes(&made);
-        if needed.iter().any(|scope| !has.contains(&scope.as_str())) {
+        let changed = self.change(deadline, client.handle(), change).await?;
+        if changed.information.is_none() {
+            return Ok(changed.registrations);
+        }
+        // A server that does not tell the scope has done as it was told.
+        let has = changed.kept.scopes();
+        if needed.iter().any(|scope| !has.contains(scope)) {
             let sentence = "The identity provider did not give the client all scopes of this API; the connector's operator \
                             has to correct idp.grants, or the server.";
             return Err(Fault::unsupported(sentence).outcome(Outcome::Unknown));
@@ -306,20 +303,18 @@ impl Idp for Rfc7591 {
         deadline: Deadline,
         client: &Owned<Row>,
         removed: &Registration,
-        after: &Registrations,
+        _after: &Registrations,
     ) -> Result<(), Fault> {
-        let freed = self.grants.freed(removed, after);
         let change = Change {
             secret: Secret::Stays,
-            edit: &mut |kept: &mut Kept| {
-                let changes = kept.withdraw(&freed);
+            registration: Some(Registered::Ends(removed)),
+            edit: &mut |kept, after| {
+                let changes = kept.withdraw(&self.grants.freed(removed, after));
                 if after.is_empty() {
                     kept.own_scopes = None;
                 }
-                changes
+                Ok(changes)
             },
-            before: None,
-            after: Some(after),
         };
         self.change(deadline, client.handle(), change)
             .await
@@ -334,4 +329,11 @@ impl Idp for Rfc7591 {
     ) -> Result<ManagedClients, Fault> {
         self.store.list(deadline, installation, page).await
     }
+}
+
+fn too_many_registrations() -> Fault {
+    let sentence = "This application is registered for too many APIs; end a registration first.";
+    Fault::new(FaultKind::Limit, sentence)
+        .reason(Reason::RegistrationLimit)
+        .saying(sentence)
 }

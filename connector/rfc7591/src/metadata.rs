@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -53,6 +53,11 @@ impl Information {
         Timestamp::from_second(seconds).ok()
     }
 
+    /// Whether it tells when the secret stops working, or that it never does.
+    pub(crate) fn tells_expiry(&self) -> bool {
+        self.client_secret_expires_at.is_some()
+    }
+
     /// The metadata that an update sends back: all that the server gave and takes. What is empty says that there is
     /// nothing, as leaving it out does (RFC 7592 section 2.2), and some servers refuse it; an empty list is left, for
     /// without it a default may take its place.
@@ -76,6 +81,13 @@ fn is_nothing(value: &Value) -> bool {
         Value::Object(members) => members.is_empty(),
         Value::Array(_) | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// Whether two secrets are one.
+pub(crate) fn is_same(a: &SecretString, b: &SecretString) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "they are compared")]
+    let is_same = a.expose_secret() == b.expose_secret();
+    is_same
 }
 
 /// The values of a scope (RFC 7591 section 2: one text, with spaces between).

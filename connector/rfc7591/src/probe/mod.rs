@@ -7,7 +7,7 @@ use std::time::Duration;
 use dcr_connector::fault::Fault;
 use dcr_connector::http::{Answer, Method, StatusCode};
 use dcr_connector::model::{Deadline, Finding, Severity};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use self::client::Client;
 use crate::Rfc7591;
 use crate::api::Server;
 use crate::behaviour::{Behaviour, Get, PutSecret, PutToken};
-use crate::metadata::{Information, Metadata};
+use crate::metadata::{Information, Metadata, is_same};
 
 /// What administrators of the server see, should one stay behind.
 const NAME: &str = "dcr-bridge check --probe, may be deleted";
@@ -300,12 +300,6 @@ impl Probe<'_> {
 fn word(value: &impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
     value.as_str().unwrap_or_default().to_owned()
-}
-
-fn is_same(a: &SecretString, b: &SecretString) -> bool {
-    #[expect(clippy::disallowed_methods, reason = "they are compared")]
-    let is_same = a.expose_secret() == b.expose_secret();
-    is_same
 }
 
 fn failed(code: &str, what: &str, fault: &Fault) -> Finding {

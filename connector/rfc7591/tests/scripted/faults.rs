@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::life::client;
 use crate::server::{Manners, Registration, Server};
-use crate::world::{World, behaviour};
+use crate::world::{DCRM, World, behaviour};
 
 /// The server does it, and its answer is lost on the way.
 pub(crate) fn lost() -> Mishap {
@@ -165,6 +165,57 @@ pub(crate) async fn a_client_that_is_gone_at_the_server_is_gone_by_policy_alone(
     }
 }
 
+pub(crate) async fn a_404_is_believed_where_a_401_is() {
+    let known = behaviour(&Manners::default());
+    let gone = format!("{known}  unauthorized_means: gone\n");
+    let nowhere = || instead(StatusCode::NOT_FOUND);
+    for (more, is_believed) in [(&known, false), (&gone, true)] {
+        let world = World::with(Manners::default(), more).await;
+        let (id, _) = client(&world).await;
+        world.proxy.spoil(Method::DELETE, &id, nowhere());
+        let deleted = world.konnect.delete(&id).await;
+        if is_believed {
+            deleted.gone();
+        } else {
+            assert_eq!(deleted.refused(502).error, "identity_provider_refused");
+            world.konnect.delete(&id).await.gone();
+            assert!(world.server.ids().is_empty());
+        }
+        world.cut().await;
+    }
+    // Whose deletion was asked for and not answered is gone.
+    let world = World::with(Manners::default(), &known).await;
+    let (id, _) = client(&world).await;
+    world.proxy.spoil(Method::DELETE, &id, lost());
+    let _ = world.konnect.delete(&id).await.refused(504);
+    world.proxy.spoil(Method::DELETE, &id, nowhere());
+    world.konnect.delete(&id).await.gone();
+    world.cut().await;
+}
+
+pub(crate) async fn a_401_to_the_token_for_all_clients_is_about_that_token() {
+    let more = format!(
+        "{DCRM}  behaviour: {{get: nothing, put_secret: kept, put_token: kept, delete: answers_204}}\n"
+    );
+    let world = World::with(Manners::curity(), &more).await;
+    let (id, _) = client(&world).await;
+    world
+        .proxy
+        .spoil(Method::DELETE, &id, instead(StatusCode::BAD_GATEWAY));
+    let _ = world.konnect.delete(&id).await.refused(504);
+    for _ in 0..2 {
+        world
+            .proxy
+            .spoil(Method::DELETE, &id, instead(StatusCode::UNAUTHORIZED));
+    }
+    let _ = world.konnect.delete(&id).await.refused(502);
+    assert!(world.proxy.is_spent());
+    assert_eq!(world.server.ids().len(), 1);
+    world.konnect.delete(&id).await.gone();
+    assert!(world.server.ids().is_empty());
+    world.cut().await;
+}
+
 pub(crate) async fn a_delete_that_was_refused_is_no_sign_that_a_client_is_gone() {
     let world = World::start(Manners::default()).await;
     let (id, _) = client(&world).await;
@@ -194,6 +245,9 @@ pub(crate) async fn a_token_that_was_replaced_in_a_lost_answer_is_told_and_prove
         let _ = world.konnect.hook(&id, &update).await.refused(502);
         // The client is there, and it was delivered: it is not taken for deleted.
         let _ = world.konnect.delete(&id).await.refused(502);
+        let nowhere = instead(StatusCode::NOT_FOUND);
+        world.proxy.spoil(Method::DELETE, &id, nowhere);
+        let _ = world.konnect.delete(&id).await.refused(502);
     }
     assert!(world.opens(&id, &secret).await);
     let printed = listed(&mut world).await;
@@ -219,6 +273,35 @@ pub(crate) async fn a_doubt_ends_with_the_next_call_that_the_server_takes() {
     assert!(printed.contains("1 live, 0 doubtful"), "{printed}");
     assert!(world.opens(&id, &secret).await);
     world.konnect.delete(&id).await.gone();
+    world.cut().await;
+}
+
+pub(crate) async fn a_doubt_stays_while_the_server_is_not_asked() {
+    let grants = "  unauthorized_means: gone\n  grants: [{entity: orders, scopes: [ferries]}]\n";
+    let more = behaviour(&Manners::tokens_once()) + grants;
+    let mut world = World::with(Manners::tokens_once(), &more).await;
+    let mut body = application("ferry");
+    body["scopes"] = json!(["ferries"]);
+    let made = world.konnect.create(&body).await.created();
+    let id = made.client_id.to_string();
+    world.proxy.spoil(Method::PUT, &id, lost());
+    let update = event(
+        "update_application",
+        &id,
+        &json!({"application_name": "second"}),
+    );
+    let _ = world.konnect.hook(&id, &update).await.refused(504);
+    let asked = world.proxy.count();
+    let orders = json!({"api_id": "orders"});
+    for kind in ["add_registration", "remove_registration"] {
+        let event = event(kind, &id, &orders);
+        world.konnect.hook(&id, &event).await.heard();
+    }
+    assert_eq!(world.proxy.count(), asked, "there was nothing to change");
+    let printed = listed(&mut world).await;
+    assert!(printed.contains("1 live, 1 doubtful"), "{printed}");
+    let _ = world.konnect.delete(&id).await.refused(502);
+    assert!(world.opens(&id, &made.client_secret).await);
     world.cut().await;
 }
 

@@ -179,11 +179,89 @@ pub(crate) async fn a_rotation_that_the_server_does_not_have_is_refused_and_neve
 }
 
 pub(crate) async fn a_server_that_keeps_the_secret_contrary_to_its_configuration_is_not_believed() {
-    let claimed = behaviour(&Manners::always_a_new_secret());
-    let world = World::with(Manners::default(), &claimed).await;
+    for get in [Get::Nothing, Get::Unsupported] {
+        let manners = |put_secret| Manners {
+            get,
+            put_secret,
+            ..Manners::default()
+        };
+        let claimed = behaviour(&manners(PutSecret::New));
+        let world = World::with(manners(PutSecret::Kept), &claimed).await;
+        let (id, secret) = client(&world).await;
+        let _ = world.konnect.rotate(&id).await.refused(500);
+        assert!(world.opens(&id, &secret).await);
+        world.cut().await;
+    }
+}
+
+pub(crate) async fn an_update_that_replaced_the_secret_contrary_to_its_configuration_is_told() {
+    for get in [Get::Nothing, Get::Unsupported] {
+        let manners = |put_secret| Manners {
+            get,
+            put_secret,
+            ..Manners::default()
+        };
+        let claimed = behaviour(&manners(PutSecret::Kept));
+        let world = World::with(manners(PutSecret::New), &claimed).await;
+        let (id, _) = client(&world).await;
+        let update = update(&id, "renamed", "https://ferry.example/cb");
+        let _ = world.konnect.hook(&id, &update).await.refused(500);
+        world.cut().await;
+    }
+}
+
+pub(crate) async fn a_read_that_replaces_the_token_contrary_to_its_configuration_loses_no_client() {
+    let claimed =
+        "  behaviour: {get: nothing, put_secret: kept, put_token: new, delete: answers_204}\n";
+    let world = World::with(Manners::tokens_once(), claimed).await;
     let (id, secret) = client(&world).await;
-    let _ = world.konnect.rotate(&id).await.refused(500);
+    for name in ["second", "third"] {
+        let update = update(&id, name, "https://ferry.example/cb");
+        world.konnect.hook(&id, &update).await.heard();
+    }
+    let told = world.connector.process.output();
+    assert!(told.contains("idp.behaviour.get denies"), "{told}");
     assert!(world.opens(&id, &secret).await);
+    world.konnect.delete(&id).await.gone();
+    assert!(world.server.ids().is_empty());
+    world.cut().await;
+}
+
+pub(crate) async fn the_time_of_expiry_outlives_answers_that_do_not_tell_it() {
+    const SILENT: &[&str] = &["client_secret", "client_secret_expires_at"];
+    let world = World::start(Manners {
+        secret_lives: 3600,
+        get_leaves_out: SILENT,
+        put_leaves_out: SILENT,
+        ..Manners::default()
+    })
+    .await;
+    let made = world.konnect.create(&application("ferry")).await.created();
+    let ends = made.client_secret_expires_at.expect("it ends");
+    let id = made.client_id.to_string();
+    let update = update(&id, "renamed", "https://ferry.example/cb");
+    world.konnect.hook(&id, &update).await.heard();
+    let listed = world.konnect.list(&id).await.listed(&id);
+    assert_eq!(listed[0].expires_at.as_ref(), Some(&ends));
+    world.cut().await;
+}
+
+pub(crate) async fn a_grant_is_believed_of_a_server_that_does_not_tell_scopes() {
+    let manners = Manners {
+        get: Get::Unsupported,
+        put_leaves_out: &["scope"],
+        ..Manners::default()
+    };
+    let grants = "  grants: [{entity: orders, scopes: [orders:read]}]\n";
+    let more = behaviour(&manners) + grants;
+    let world = World::with(manners, &more).await;
+    let (id, _) = client(&world).await;
+    let add = event("add_registration", &id, &json!({"api_id": "orders"}));
+    for _ in 0..2 {
+        world.konnect.hook(&id, &add).await.heard();
+    }
+    let client = world.server.client(&id).expect("it is there");
+    assert_eq!(client.metadata["scope"], "orders:read");
     world.cut().await;
 }
 

@@ -36,6 +36,10 @@ fn main() -> ExitCode {
             a_rotation_ends_the_old_secret_and_the_client_stays_manageable
             a_rotation_that_the_server_does_not_have_is_refused_and_never_faked
             a_server_that_keeps_the_secret_contrary_to_its_configuration_is_not_believed
+            an_update_that_replaced_the_secret_contrary_to_its_configuration_is_told
+            a_read_that_replaces_the_token_contrary_to_its_configuration_loses_no_client
+            the_time_of_expiry_outlives_answers_that_do_not_tell_it
+            a_grant_is_believed_of_a_server_that_does_not_tell_scopes
             there_is_one_secret_and_none_is_added_or_removed
             what_the_server_leaves_out_and_the_application_needs_undoes_the_create
             scopes_that_were_asked_for_are_the_clients
@@ -54,9 +58,12 @@ fn main() -> ExitCode {
             a_delete_whose_answer_is_lost_is_known_to_be_done
             a_connector_that_is_killed_while_it_deletes_ends_it_afterwards
             a_client_that_is_gone_at_the_server_is_gone_by_policy_alone
+            a_404_is_believed_where_a_401_is
+            a_401_to_the_token_for_all_clients_is_about_that_token
             a_delete_that_was_refused_is_no_sign_that_a_client_is_gone
             a_token_that_was_replaced_in_a_lost_answer_is_told_and_proves_nothing
             a_doubt_ends_with_the_next_call_that_the_server_takes
+            a_doubt_stays_while_the_server_is_not_asked
             a_grant_that_the_server_refuses_leaves_no_registration
             no_token_goes_where_an_answer_points
             clients_that_cannot_be_managed_are_made_only_where_that_is_configured
