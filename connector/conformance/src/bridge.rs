@@ -12,7 +12,7 @@ use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
 use crate::check::{Stop, Verdict, broken};
-use crate::checks::Drained;
+use crate::checks::{Cleaned, Drained};
 use crate::connection::{CannotRun, Connections};
 use crate::journal::Journal;
 use crate::options::Options;
@@ -38,6 +38,8 @@ pub(crate) struct Bridge {
     described: v1::DescribeConnectorResponse,
     tokens: Option<Tokens>,
     made: Mutex<Made>,
+    /// What the clean-up found.
+    pub(crate) cleaned: OnceCell<Cleaned>,
     pub(crate) pace: Pace,
     pub(crate) journal: Journal,
     /// What the end of the connector was like, or why it could not be brought about.
@@ -48,7 +50,7 @@ pub(crate) struct Bridge {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Made {
     pub(crate) clients: Vec<(v1::Caller, String)>,
-    /// Operations whose creates were not answered.
+    /// Operations whose creates were not answered, or not yet.
     pub(crate) operations: Vec<(v1::Caller, String)>,
 }
 
@@ -81,6 +83,7 @@ impl Bridge {
             described: v1::DescribeConnectorResponse::default(),
             tokens,
             made: Mutex::default(),
+            cleaned: OnceCell::new(),
             pace: Pace::default(),
             journal: Journal::default(),
             drained: OnceCell::new(),
@@ -131,10 +134,21 @@ impl Bridge {
         self.made().clone()
     }
 
-    fn may_have_made(&self, request: &v1::CreateClientRequest) {
-        let caller = request.caller.clone().unwrap_or_default();
-        let operation = request.operation.clone().unwrap_or_default().operation_id;
-        self.made().operations.push((caller, operation));
+    /// Notes a create before it is sent: whoever stops waiting for it must still look for its client.
+    fn may_make<Q: Rpc>(&self, asked: &Q) {
+        if let Some(create) = cast(asked) {
+            self.made().operations.push(operation_of(create));
+        }
+    }
+
+    /// Forgets a create that has made nothing, or a client that is known.
+    fn is_settled<Q: Rpc>(&self, asked: &Q) {
+        let Some(create) = cast(asked) else { return };
+        let (operations, settled) = (&mut self.made().operations, operation_of(create));
+        // One of as many as were sent with this operation.
+        if let Some(at) = operations.iter().position(|noted| *noted == settled) {
+            operations.swap_remove(at);
+        }
     }
 
     /// Makes a call with the time that the gateway usually gives it.
@@ -199,17 +213,16 @@ impl Bridge {
         }
         self.pace.wait().await;
         let asked = request.get_ref().clone();
-        let create = cast::<Q, v1::CreateClientRequest>(&asked);
-        let mut unanswered = Unanswered(self, create);
+        self.may_make(&asked);
         let client = Client::new(channel).max_decoding_message_size(4 * 1024 * 1024);
         // The channel gives up when the call's own time is over; this is for what escapes it.
         let sent = tokio::time::timeout(USUAL_TIME * 2, Q::send(client, request)).await;
         match sent.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer came"))) {
             Ok(answer) => {
-                unanswered.1 = None;
                 let answer = answer.into_inner();
                 self.journal.answered::<Q>(&answer);
                 self.remember(&asked, &answer);
+                self.is_settled(&asked);
                 Ok(answer)
             }
             Err(status) => {
@@ -218,7 +231,7 @@ impl Bridge {
                     self.pace.slow_down(time);
                 }
                 if refusal.outcome == Some(v1::Outcome::NotApplied) {
-                    unanswered.1 = None;
+                    self.is_settled(&asked);
                 }
                 Err(refusal)
             }
@@ -410,15 +423,11 @@ impl Bridge {
     }
 }
 
-/// A create that may have made a client as long as nothing else is known, also when nobody waits for its answer any more.
-struct Unanswered<'a>(&'a Bridge, Option<&'a v1::CreateClientRequest>);
-
-impl Drop for Unanswered<'_> {
-    fn drop(&mut self) {
-        if let Some(create) = self.1 {
-            self.0.may_have_made(create);
-        }
-    }
+/// Who creates, and by which operation.
+fn operation_of(create: &v1::CreateClientRequest) -> (v1::Caller, String) {
+    let caller = create.caller.clone().unwrap_or_default();
+    let operation = create.operation.clone().unwrap_or_default();
+    (caller, operation.operation_id)
 }
 
 /// A value as one of another type, if that is what it is.

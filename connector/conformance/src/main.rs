@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use dcr_conformance::paint::Paint;
 use dcr_conformance::{Checked, Options, Report, list, run_until};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Plays the gateway against a connector, in whatever language it is written, and tells which rules of
 /// connector.proto it breaks. Exits 0 when none is broken, 1 when one is, 2 when it could not run.
@@ -43,9 +44,9 @@ async fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
-    let stop = async {
-        let _ = tokio::signal::ctrl_c().await;
-        tell("stopping; what was made is cleaned up first");
+    let stop = || async {
+        interrupted().await;
+        tell("stopping; what was made is cleaned up first, unless you interrupt that as well");
     };
     let mut done = 0_usize;
     let progress = |checked: &Checked| {
@@ -100,6 +101,18 @@ fn print_list() -> io::Result<()> {
         writeln!(out, "{name:<64} {profile:<8} {rule}")?;
     }
     out.flush()
+}
+
+/// Waits until somebody wants an end: Ctrl-C or SIGTERM. Where signals cannot be heard, nobody can.
+async fn interrupted() {
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signal) => signal.recv().await,
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        _ = wait(SignalKind::interrupt()) => {}
+        _ = wait(SignalKind::terminate()) => {}
+    }
 }
 
 fn tell(sentence: &str) {

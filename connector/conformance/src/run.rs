@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::bridge::{Bridge, Shared};
 use crate::check::{Check, Group, Need, Stop, Verdict};
-use crate::checks::{AT_THE_END, GROUPS, LAST_OF_ALL};
+use crate::checks::{AT_THE_END, Cleaned, GROUPS, LAST_OF_ALL, clean_up};
 use crate::connection::CannotRun;
 use crate::options::Options;
 use crate::pace::PATIENT;
@@ -27,22 +27,25 @@ const CLEAN_UP: &str = "clean_up";
 /// # Errors
 /// When an option is of no use, or nothing that describes itself as a connector answers.
 pub async fn run(options: Options) -> Result<Report, CannotRun> {
-    run_until(options, std::future::pending(), |_| {}).await
+    run_until(options, std::future::pending, |_| {}).await
 }
 
-/// The same until `stop` resolves: then what is left is named as skipped, and what was made is still cleaned up.
-/// `progress` is told of each check that ends.
+/// The same until `stop` resolves: then the checks that are left are named as skipped, and what was made is still cleaned
+/// up. That is stopped by `stop` in its turn, and what may be left is named. `progress` is told of each check that ends.
 ///
 /// # Errors
 /// As [`run`].
-pub async fn run_until(
+pub async fn run_until<S>(
     options: Options,
-    stop: impl Future<Output = ()> + Send,
+    mut stop: impl FnMut() -> S + Send,
     mut progress: impl FnMut(&Checked) + Send,
-) -> Result<Report, CannotRun> {
+) -> Result<Report, CannotRun>
+where
+    S: Future<Output = ()> + Send,
+{
     let begun = Instant::now();
     let bridge = Arc::new(Bridge::begin(options).await?);
-    let wanted: Vec<_> = wanted(bridge.options()).collect();
+    let mut wanted: Vec<_> = wanted(bridge.options()).collect();
     if wanted.is_empty() {
         let sentence = "--only and --profile leave no check: see --list for their names";
         return Err(CannotRun::Usage(sentence.to_owned()));
@@ -77,14 +80,15 @@ pub async fn run_until(
     };
     let stopped = tokio::select! {
         () = all => false,
-        () = stop => true,
+        () = stop() => true,
     };
     running.shutdown().await;
-    in_turn(AT_THE_END, &wanted, &bridge, stopped, &mut ended).await;
-    // Also where the check of it was not asked for.
-    if !wanted.iter().any(|(group, _)| group.name == CLEAN_UP) {
-        bridge.clean_up().await;
+    clean_up(&bridge, stop()).await;
+    // What is left is told, whatever was asked for.
+    if bridge.cleaned.get().is_some_and(Cleaned::is_left) && !wanted.iter().any(cleans_up) {
+        wanted.extend(every().filter(cleans_up));
     }
+    in_turn(AT_THE_END, &wanted, &bridge, stopped, &mut ended).await;
     in_turn(LAST_OF_ALL, &wanted, &bridge, stopped, &mut ended).await;
     let missing = |(group, check): &(&Group, &Check)| {
         let found = if stopped {
@@ -108,6 +112,10 @@ pub async fn run_until(
         stopped,
         took: begun.elapsed(),
     })
+}
+
+fn cleans_up((group, _): &(&Group, &Check)) -> bool {
+    group.name == CLEAN_UP
 }
 
 fn is_of(groups: &[&Group], group: &Group) -> bool {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use dcr_proto::v1::Abort::{Cannot, Left};
-use dcr_proto::v1::Capability;
 use tokio::time::{Instant, timeout};
 
 use crate::bridge::Bridge;
@@ -11,7 +10,7 @@ use crate::check::{Stop, Verdict, ensure, group};
 
 group! {
     "cancellation",
-    of_creates_leaves_nothing_once_they_are_aborted [Core, AbortCreate]
+    of_creates_leaves_nothing_once_they_are_aborted [Core, AbortCreate, List]
         "A connector finishes or undoes what it began when its caller has gone; after an abort nothing is left of it" =>
         "Run a create as a task of its own that outlives the call, read the IdP's answer to its end, and undo it when nobody takes it.";
     of_a_rotation_is_healed_by_another [Core, Rotate]
@@ -64,9 +63,6 @@ async fn of_creates_leaves_nothing_once_they_are_aborted(bridge: &Bridge) -> Ver
 
 /// Nothing that bears one of these operations may be listed when the aborts have settled.
 pub(super) async fn nothing_is_left(bridge: &Bridge, operations: &[String]) -> Verdict {
-    if !bridge.can(Capability::ListManaged) {
-        return Ok(());
-    }
     bridge
         .within(
             bridge.settle_after() + bridge.options().patience,

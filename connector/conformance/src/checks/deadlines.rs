@@ -16,7 +16,7 @@ group! {
     are_kept_when_they_are_short [Core]
         "A connector answers before grpc-timeout passes" =>
         "Take the deadline from grpc-timeout, keep a margin for the way home, and answer DEADLINE_EXCEEDED or UNAVAILABLE then.";
-    that_are_too_short_leave_nothing_behind [Core, AbortCreate]
+    that_are_too_short_leave_nothing_behind [Core, AbortCreate, List]
         "A create whose time is over before it ends is not begun, or is undone once it is aborted" =>
         "Do not begin a create without the time to end it; answer UNAVAILABLE with NOT_APPLIED.";
     come_in_any_unit [Core]

@@ -18,6 +18,7 @@ mod secrets;
 mod transport;
 mod update;
 
+pub(crate) use self::clean_up::{Cleaned, clean_up};
 pub(crate) use self::drain::Drained;
 use crate::check::Group;
 

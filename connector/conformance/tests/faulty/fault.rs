@@ -20,6 +20,10 @@ macro_rules! faults {
             None,
             /// Nothing either: it answers so many calls in a while, and asks for patience with the others.
             Throttles,
+            /// Makes clients and says nothing about them.
+            NeverAnswersCreates,
+            /// Nor about what became of them.
+            NeverAnswersAborts,
             $($(#[doc = $what])+ $name,)+
         }
 
@@ -74,11 +78,16 @@ faults! {
     DeliversAnotherSecret => "create/a_repeated_operation_id_is_refused", "create/the_first_secret_works";
 
     /// NOT_FOUND instead of ABSENT.
-    DeleteOfTheUnknownIsNotFound => "delete/of_an_unknown_client_is_absent", "delete/twice_is_deleted_and_then_absent";
+    DeleteOfTheUnknownIsNotFound =>
+        "delete/of_an_unknown_client_is_absent", "delete/twice_is_deleted_and_then_absent",
+        "clean_up/everything_that_the_run_made_is_gone";
     /// Says DELETED and deletes nothing.
     DeleteLeavesTheClient =>
         "delete/twice_is_deleted_and_then_absent", "delete/ends_the_client", "delete/ends_its_secrets",
         "clean_up/everything_that_the_run_made_is_gone";
+    /// Says LEFT_IN_PLACE of what it deletes.
+    SaysLeftInPlace while "create/the_least" while "delete/" =>
+        "delete/twice_is_deleted_and_then_absent", "clean_up/everything_that_the_run_made_is_gone";
     /// Says ABSENT of ids that no client can have.
     AnyClientId => "delete/of_an_id_that_no_client_can_have_is_refused";
 
@@ -164,7 +173,7 @@ faults! {
     /// Lists every installation's clients to everybody.
     ListsForeignClients => "listing/is_the_installations_own";
     /// Lists deleted clients.
-    ListsWhatWasDeleted => "listing/forgets_what_was_deleted";
+    ListsWhatWasDeleted => "listing/forgets_what_was_deleted", "clean_up/everything_that_the_run_made_is_gone";
     /// Gives pages of any size.
     IgnoresThePageSize => "listing/comes_page_by_page", "listing/misses_nobody_while_clients_come_and_go";
     /// Gives the first page again and again.
@@ -205,7 +214,7 @@ faults! {
     /// A create whose caller has gone is neither finished nor found by its abort.
     LostCreateIsLeft =>
         "cancellation/of_creates_leaves_nothing_once_they_are_aborted",
-        "deadlines/that_are_too_short_leave_nothing_behind";
+        "deadlines/that_are_too_short_leave_nothing_behind", "clean_up/everything_that_the_run_made_is_gone";
     /// A rotation whose caller has gone keeps its lock.
     LostRotationKeepsItsLock => "cancellation/of_a_rotation_is_healed_by_another";
     /// An addition whose caller has gone is not found by its abort.

@@ -25,7 +25,7 @@ use std::time::Duration;
 use dcr_conformance::{Checked, Options, Report, list, run, run_until};
 use dcr_proto::v1;
 use dcr_proto::v1::connector_service_client::ConnectorServiceClient;
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
@@ -136,20 +136,36 @@ fn every_check_is_failed_by_some_fault() {
     assert!(unknown.is_empty(), "there is no check {unknown:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_stopped_cleans_up_and_has_not_passed() {
-    let options = memory::start().await;
-    let address = options.connector.clone();
+/// How many clients a connector lists, in the installation of these options.
+async fn clients(options: &Options) -> usize {
     let caller = v1::Caller {
         installation: options.installation.clone(),
         provider_id: options.provider.clone(),
     };
-    let (stop, stopped) = oneshot::channel::<()>();
-    let mut stop = Some(stop);
-    let ended = run_until(options, async { drop(stopped.await) }, |_| {
-        drop(stop.take());
-    });
-    let report = ended.await.unwrap();
+    let channel = Channel::from_shared(options.connector.clone()).unwrap();
+    let request = v1::ListManagedClientsRequest {
+        caller: Some(caller),
+        ..v1::ListManagedClientsRequest::default()
+    };
+    let listed = ConnectorServiceClient::new(channel.connect_lazy())
+        .list_managed_clients(request)
+        .await;
+    listed.unwrap().into_inner().clients.len()
+}
+
+/// The one that was there before.
+const BEFORE: usize = 1;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_cleans_up_and_has_not_passed() {
+    let options = memory::start().await;
+    let ended = Notify::new();
+    let ending = run_until(
+        options.clone(),
+        || ended.notified(),
+        |_| ended.notify_waiters(),
+    );
+    let report = ending.await.unwrap();
     assert!(report.stopped && !report.passed());
     let left = report.skipped().filter(|checked| {
         checked.result
@@ -158,15 +174,49 @@ async fn a_run_that_is_stopped_cleans_up_and_has_not_passed() {
             }
     });
     assert!(left.count() > 10, "{}", report.text(false));
-    let channel = Channel::from_shared(address).unwrap().connect_lazy();
-    let request = v1::ListManagedClientsRequest {
-        caller: Some(caller),
-        ..v1::ListManagedClientsRequest::default()
+    assert_eq!(clients(&options).await, BEFORE);
+}
+
+/// A run that is stopped while a create is under way that is never answered.
+async fn stopped_in_a_create(fault: Fault, stops: usize) -> (Options, Report) {
+    let behind = memory::start().await;
+    let address = service::start(fault, &behind.connector, StandIn::start().await).await;
+    let options = Options {
+        connector: format!("http://{address}"),
+        only: vec!["create/the_least".to_owned()],
+        patience: Duration::from_millis(300),
+        ..behind.clone()
     };
-    let listed = ConnectorServiceClient::new(channel)
-        .list_managed_clients(request)
-        .await;
-    let listed = listed.unwrap().into_inner().clients;
-    // The one that was there before.
-    assert_eq!(listed.len(), 1, "{listed:?}");
+    let made = async |mut left: Option<()>| {
+        if left.take().is_none() {
+            return std::future::pending().await;
+        }
+        while clients(&behind).await == BEFORE {
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut stops = std::iter::repeat_n((), stops);
+    let report = run_until(options, || made(stops.next()), |_| {}).await;
+    (behind, report.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_under_way_when_the_run_is_stopped_is_aborted() {
+    let (behind, report) = stopped_in_a_create(Fault::NeverAnswersCreates, 1).await;
+    assert!(report.stopped);
+    assert_eq!(report.failed().count(), 0, "{}", report.text(false));
+    assert_eq!(clients(&behind).await, BEFORE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_up_that_is_stopped_names_what_may_be_left_though_nobody_asked() {
+    let (_, report) = stopped_in_a_create(Fault::NeverAnswersAborts, 2).await;
+    let failed: Vec<_> = report.failed().map(Checked::full_name).collect();
+    let text = report.text(false);
+    assert_eq!(
+        failed,
+        ["clean_up/everything_that_the_run_made_is_gone"],
+        "{text}"
+    );
+    assert!(text.contains("the create of operation 0"), "{text}");
 }

@@ -59,6 +59,13 @@ impl Faulty {
         self.reads(&mut message)?;
         let (caller, operation) = (message.caller.clone(), message.operation.clone());
         let mut inner = self.inner();
+        if matches!(
+            self.fault,
+            Fault::NeverAnswersCreates | Fault::NeverAnswersAborts
+        ) {
+            drop(inner.create_client(message).await?);
+            return std::future::pending().await;
+        }
         let mut answer = if self.is(Fault::LostCreateIsLeft) {
             let id = operation.clone().unwrap_or_default().operation_id;
             self.state().lost.insert(id.clone());
@@ -129,6 +136,7 @@ impl Faulty {
             (Fault::DeleteOfTheUnknownIsNotFound, Ok(v1::Deletion::Absent)) => {
                 Err(refusal(Code::NotFound, "CLIENT_NOT_FOUND"))
             }
+            (Fault::SaysLeftInPlace, Ok(v1::Deletion::Deleted)) => told(v1::Deletion::LeftInPlace),
             (Fault::DeletesWhatIsNotOurs, Ok(v1::Deletion::LeftInPlace)) => {
                 told(v1::Deletion::Deleted)
             }

@@ -101,6 +101,7 @@ impl Faulty {
             (made, is_begun, is_lost, first)
         };
         match self.fault {
+            Fault::NeverAnswersAborts => return std::future::pending().await,
             Fault::ForgetsAborts if !is_begun && is_young(&id) => return told(v1::Abort::Accepted),
             Fault::AbortLeavesTheClient if is_create && made.is_some() => {
                 return told(v1::Abort::Undone);
