@@ -127,6 +127,14 @@ macro_rules! ensure {
 
 pub(crate) use {ensure, group};
 
+/// The same end, telling what was tried.
+pub(crate) fn about(stop: Stop, what: &str) -> Stop {
+    match stop {
+        Stop::Broken(seen) => broken(format!("{what}: {seen}")),
+        skipped @ Stop::Skipped(_) => skipped,
+    }
+}
+
 /// Ends the check: what was seen.
 pub(crate) fn broken(seen: impl Into<String>) -> Stop {
     Stop::Broken(seen.into())

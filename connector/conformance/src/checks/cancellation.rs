@@ -6,7 +6,7 @@ use dcr_proto::v1::Abort::{Cannot, Left};
 use tokio::time::{Instant, timeout};
 
 use crate::bridge::Bridge;
-use crate::check::{Stop, Verdict, ensure, group};
+use crate::check::{Stop, Verdict, about, ensure, group};
 
 group! {
     "cancellation",
@@ -14,8 +14,8 @@ group! {
         "A connector finishes or undoes what it began when its caller has gone; after an abort nothing is left of it" =>
         "Run a create as a task of its own that outlives the call, read the IdP's answer to its end, and undo it when nobody takes it.";
     of_a_rotation_is_healed_by_another [Core, Rotate]
-        "A rotation succeeds whatever an earlier one, cancelled at any point, left behind" =>
-        "Run a rotation as a task of its own that outlives the call; release its lock however it ends.";
+        "A rotation succeeds whatever an earlier one, cancelled at any point, left behind, and no earlier one overtakes it" =>
+        "Run a rotation as a task of its own that outlives the call and holds the client's lock to its end; do not begin one whose caller has gone.";
     of_added_secrets_leaves_nothing_once_they_are_aborted [Secrets, Add, AbortAdd]
         "A connector finishes or undoes what it began when its caller has gone; after an abort no added secret is left" =>
         "Run an addition as a task of its own that outlives the call, and undo it by its label.";
@@ -87,6 +87,7 @@ async fn of_a_rotation_is_healed_by_another(bridge: &Bridge) -> Verdict {
     for _ in 0..FEW {
         let _ = timeout(point(usual), bridge.ask(bridge.rotate(&client.id))).await;
         let healed = bridge.done(bridge.rotate(&client.id)).await?;
+        late_commits(usual).await;
         bridge
             .eventually(|| async {
                 let live = bridge.live_secrets(&client.id).await?;
@@ -103,6 +104,9 @@ async fn of_a_rotation_is_healed_by_another(bridge: &Bridge) -> Verdict {
                 Ok(())
             })
             .await?;
+        let secret = healed.secret.unwrap_or_default();
+        let works = bridge.secret_works(&client.id, &secret, true).await;
+        works.map_err(|stop| about(stop, "that of the last rotation"))?;
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use dcr_proto::v1;
 use tonic::Code;
 
 use crate::bridge::Bridge;
-use crate::check::{Verdict, broken, ensure, group};
-use crate::requests::{operation, operation_id};
+use crate::check::{Verdict, about, broken, ensure, group};
+use crate::requests::operation;
 
 group! {
     "create",
@@ -207,17 +207,10 @@ async fn redirect_uris_that_are_not_safe_are_refused(bridge: &Bridge) -> Verdict
         let refusal = bridge
             .refused(request, Code::InvalidArgument, &["INVALID_REQUEST"])
             .await;
-        let refusal = refusal.map_err(|stop| about(stop, uri))?;
+        let refusal = refusal.map_err(|stop| about(stop, &format!("{uri:?}")))?;
         ensure!(refusal.names("redirect_uris"), "{uri:?}: {refusal}");
     }
     Ok(())
-}
-
-fn about(stop: crate::check::Stop, what: &str) -> crate::check::Stop {
-    match stop {
-        crate::check::Stop::Broken(seen) => broken(format!("{what:?}: {seen}")),
-        skipped @ crate::check::Stop::Skipped(_) => skipped,
-    }
 }
 
 async fn control_characters_are_refused(bridge: &Bridge) -> Verdict {
@@ -234,7 +227,7 @@ async fn control_characters_are_refused(bridge: &Bridge) -> Verdict {
             let refusal = bridge
                 .refused(request, Code::InvalidArgument, &["INVALID_REQUEST"])
                 .await;
-            let refusal = refusal.map_err(|stop| about(stop, text))?;
+            let refusal = refusal.map_err(|stop| about(stop, &format!("{text:?}")))?;
             ensure!(refusal.names(field), "{field} {text:?}: {refusal}");
         }
     }
@@ -284,16 +277,31 @@ async fn a_repeated_operation_id_is_refused(bridge: &Bridge) -> Verdict {
     }
     // The first one is there as it was.
     bridge.done(bridge.list_secrets(&client.id)).await?;
-    bridge.secret_works(&client.id, &client.secret, true).await
+    bridge
+        .secret_works(&client.id, &client.secret, true)
+        .await?;
+    one_bears(bridge, &client.operation_id).await
+}
+
+/// Exactly one client bears the mark of an operation, where that can be seen.
+async fn one_bears(bridge: &Bridge, operation_id: &str) -> Verdict {
+    if !bridge.can(v1::Capability::ListManaged) {
+        return Ok(());
+    }
+    bridge
+        .eventually(|| async {
+            let mut listed = bridge.listed(bridge.caller()).await?;
+            listed.retain(|client| client.operation_id == operation_id);
+            let many = listed.len();
+            ensure!(many == 1, "{many} clients of the operation are listed");
+            Ok(())
+        })
+        .await
 }
 
 async fn one_of_two_with_one_operation_id(bridge: &Bridge) -> Verdict {
-    let request = v1::CreateClientRequest {
-        operation: Some(v1::Operation {
-            operation_id: operation_id(),
-        }),
-        ..bridge.create()
-    };
+    let request = bridge.create();
+    let operation = request.operation.clone().unwrap_or_default().operation_id;
     let (one, other) = tokio::join!(bridge.ask(request.clone()), bridge.ask(request));
     match (one, other) {
         (Ok(_), Err(refusal)) | (Err(refusal), Ok(_)) => {
@@ -301,7 +309,7 @@ async fn one_of_two_with_one_operation_id(bridge: &Bridge) -> Verdict {
                 refusal.code == Code::AlreadyExists,
                 "{refusal}; ALREADY_EXISTS is due"
             );
-            Ok(())
+            one_bears(bridge, &operation).await
         }
         (Ok(one), Ok(other)) => Err(broken(format!(
             "both succeeded: {} and {}",

@@ -6,7 +6,9 @@ use tonic::Code;
 
 use crate::bridge::{Bridge, TestClient};
 use crate::check::{Verdict, broken, ensure, group};
+use crate::refusal::Refusal;
 use crate::requests::entity;
+use crate::rpc::Rpc;
 use crate::shape::is_label;
 
 group! {
@@ -107,50 +109,43 @@ async fn gives_the_same_answer_each_time(bridge: &Bridge) -> Verdict {
     Ok(())
 }
 
-/// Each optional call, tried on this client; what is known of its capability.
-async fn tried(bridge: &Bridge, client: &TestClient) -> Vec<(Capability, Code)> {
-    fn code<T>(answer: Result<T, crate::refusal::Refusal>) -> Code {
-        answer.map_or_else(|refusal| refusal.code, |_| Code::Ok)
+/// Each optional call, tried on this client: the capability that it belongs to, whether it changes something, and how it
+/// was refused.
+async fn tried(bridge: &Bridge, client: &TestClient) -> [(Capability, (bool, Option<Refusal>)); 6] {
+    async fn refusal<Q: Rpc>(bridge: &Bridge, request: Q) -> (bool, Option<Refusal>) {
+        (Q::MUTATES, bridge.ask(request).await.err())
     }
     let id = &*client.id;
-    vec![
+    let unknown = bridge.remove_secret(id, "dcr-conformance");
+    [
         (
             Capability::ListManaged,
-            code(bridge.ask(bridge.list(1, "")).await),
+            refusal(bridge, bridge.list(1, "")).await,
         ),
-        (
-            Capability::Update,
-            code(bridge.ask(bridge.update(id)).await),
-        ),
+        (Capability::Update, refusal(bridge, bridge.update(id)).await),
         (
             Capability::Registrations,
-            code(bridge.ask(bridge.register(id, &entity())).await),
+            refusal(bridge, bridge.register(id, &entity())).await,
         ),
         (
             Capability::RotateSecret,
-            code(bridge.ask(bridge.rotate(id)).await),
+            refusal(bridge, bridge.rotate(id)).await,
         ),
         (
             Capability::AddSecret,
-            code(bridge.ask(bridge.add_secret(id)).await),
+            refusal(bridge, bridge.add_secret(id)).await,
         ),
-        (
-            Capability::RemoveSecret,
-            code(
-                bridge
-                    .ask(bridge.remove_secret(id, "dcr-conformance"))
-                    .await,
-            ),
-        ),
+        (Capability::RemoveSecret, refusal(bridge, unknown).await),
     ]
 }
 
 async fn does_what_it_claims(bridge: &Bridge) -> Verdict {
     let client = bridge.client().await?;
-    for (capability, code) in tried(bridge, &client).await {
+    for (capability, (_, refusal)) in tried(bridge, &client).await {
         let name = capability.as_str_name();
+        let is_refused = refusal.is_some_and(|refusal| refusal.code == Code::Unimplemented);
         ensure!(
-            !bridge.can(capability) || code != Code::Unimplemented,
+            !bridge.can(capability) || !is_refused,
             "{name} is claimed, and its call is UNIMPLEMENTED"
         );
     }
@@ -159,16 +154,28 @@ async fn does_what_it_claims(bridge: &Bridge) -> Verdict {
 
 async fn refuses_what_it_does_not_claim(bridge: &Bridge) -> Verdict {
     let client = bridge.client().await?;
-    for (capability, code) in tried(bridge, &client).await {
-        // Without it a registration may also be mapped to nothing.
-        let may_answer = capability == Capability::Registrations && code == Code::Ok;
+    for (capability, (mutates, refusal)) in tried(bridge, &client).await {
         let name = capability.as_str_name();
-        let refused = code == Code::Unimplemented || may_answer;
-        ensure!(
-            bridge.can(capability) || refused,
-            "{name} is not claimed, and its call answered {}",
-            crate::refusal::name(code)
-        );
+        match refusal {
+            _ if bridge.can(capability) => {}
+            // Without it a registration may also be mapped to nothing.
+            None if capability == Capability::Registrations => {}
+            None => {
+                return Err(broken(format!(
+                    "{name} is not claimed, and its call succeeded"
+                )));
+            }
+            Some(refusal) => {
+                ensure!(
+                    refusal.code == Code::Unimplemented,
+                    "{name} is not claimed: {refusal}"
+                );
+                ensure!(
+                    !mutates || refusal.outcome == Some(v1::Outcome::NotApplied),
+                    "{name} is not claimed: {refusal}; NOT_APPLIED is due"
+                );
+            }
+        }
     }
     Ok(())
 }

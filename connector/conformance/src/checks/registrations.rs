@@ -25,7 +25,7 @@ group! {
     of_a_kind_that_nobody_knows_are_refused [Grants, Registrations]
         "An enum value that is not known counts as UNSPECIFIED, which is INVALID_ARGUMENT naming entity" =>
         "Refuse an entity without a kind that you know, before you ask the IdP.";
-    never_change_a_secret [Grants, Registrations]
+    never_change_a_secret [Grants, Registrations, MappedAudience, Tokens]
         "A registration changes no secret" =>
         "Write the registration without an update that makes the IdP give a new secret.";
     show_in_tokens [Grants, Registrations, MappedAudience, MappedScope, Tokens]

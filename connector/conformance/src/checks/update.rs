@@ -14,7 +14,7 @@ group! {
     may_clear_the_description [Core, Update]
         "A description that is present and empty clears it" =>
         "Tell an absent description from an empty one: the field is optional.";
-    never_changes_a_secret [Core, Update]
+    never_changes_a_secret [Core, Update, Tokens]
         "UpdateClient changes no secret" =>
         "Where the IdP's update makes a new secret, refuse with UNIMPLEMENTED, reason UPDATE_ROTATES_SECRET, before you act.";
     refuses_by_name_what_cannot_be_honoured [Core, Update]

@@ -47,6 +47,8 @@ faults! {
         "update/never_changes_a_secret", "update/refuses_by_name_what_cannot_be_honoured";
     /// Does not claim UPDATE, and UpdateClient works.
     DoesMoreThanItClaims => "describe/refuses_what_it_does_not_claim";
+    /// Does not claim UPDATE, and does not say that a refused update did nothing.
+    UnclaimedMayBeApplied => "describe/refuses_what_it_does_not_claim";
     /// The worst finding comes last.
     FindingsUnsorted => "describe/examines_the_identity_provider";
     /// Cannot use its IdP.
@@ -72,6 +74,10 @@ faults! {
     TellsTheFirstViolation => "create/every_violation_is_told_at_once";
     /// Makes another client for a repeated operation id.
     RepeatedCreateMakesAnother => "create/a_repeated_operation_id_is_refused", "create/one_of_two_with_one_operation_id";
+    /// Makes another client for a repeated operation id, and refuses it then.
+    RefusesTheSecondAndKeepsIt =>
+        "create/a_repeated_operation_id_is_refused", "create/one_of_two_with_one_operation_id",
+        "clean_up/everything_that_the_run_made_is_gone";
     /// Marks no probe.
     ForgetsProbe => "create/a_client_for_verify_is_marked_so";
     /// Delivers a secret that is not the client's.
@@ -108,8 +114,10 @@ faults! {
 
     /// A create names another secret id than the list.
     CreateNamesAnotherSecretId => "secrets/a_new_client_has_one";
+    /// Each reading names other ids.
+    ListsOtherIds while "secrets/reading" => "secrets/reading_gives_the_same_each_time";
     /// Reading often rotates.
-    ReadingRotates => "secrets/reading_changes_nothing";
+    ReadingRotates => "secrets/reading_gives_the_same_each_time", "secrets/reading_changes_nothing";
     /// An addition rotates.
     AdditionRotates =>
         "secrets/an_added_one_stands_beside_the_others", "secrets/one_too_many_is_refused", "secrets/a_removed_one_is_gone";
@@ -215,6 +223,8 @@ faults! {
     LostCreateIsLeft =>
         "cancellation/of_creates_leaves_nothing_once_they_are_aborted",
         "deadlines/that_are_too_short_leave_nothing_behind", "clean_up/everything_that_the_run_made_is_gone";
+    /// A rotation whose caller has gone is done later.
+    LostRotationOvertakes => "cancellation/of_a_rotation_is_healed_by_another";
     /// A rotation whose caller has gone keeps its lock.
     LostRotationKeepsItsLock => "cancellation/of_a_rotation_is_healed_by_another";
     /// An addition whose caller has gone is not found by its abort.

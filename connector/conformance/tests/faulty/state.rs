@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) locked: HashSet<String>,
     /// When each was aborted first.
     pub(crate) aborted: HashMap<String, Instant>,
+    /// The operation that each repetition repeated.
+    pub(crate) repeated: HashMap<String, String>,
     pub(crate) deleted: Vec<String>,
     /// Whether something was deleted since the first page.
     pub(crate) moved: bool,

@@ -52,13 +52,22 @@ impl Faulty {
         mut message: v1::CreateClientRequest,
     ) -> Answer<v1::CreateClientResponse> {
         self.caller(&mut message.caller);
-        self.operation(
-            &mut message.operation,
-            self.is(Fault::RepeatedCreateMakesAnother),
+        let asked = message.operation.clone().unwrap_or_default();
+        let makes_another = matches!(
+            self.fault,
+            Fault::RepeatedCreateMakesAnother | Fault::RefusesTheSecondAndKeepsIt
         );
+        self.operation(&mut message.operation, makes_another);
         self.reads(&mut message)?;
         let (caller, operation) = (message.caller.clone(), message.operation.clone());
         let mut inner = self.inner();
+        let is_another = operation.clone().unwrap_or_default() != asked;
+        if self.is(Fault::RefusesTheSecondAndKeepsIt) && is_another {
+            let made = inner.create_client(message).await?.into_inner();
+            let mut state = self.state();
+            state.repeated.insert(made.client_id, asked.operation_id);
+            return Err(refusal(Code::AlreadyExists, "OPERATION_REPEATED"));
+        }
         if matches!(
             self.fault,
             Fault::NeverAnswersCreates | Fault::NeverAnswersAborts
@@ -154,7 +163,7 @@ impl Faulty {
         self.caller(&mut message.caller);
         let (caller, client_id) = (message.caller.clone(), message.client_id.clone());
         match self.fault {
-            Fault::ClaimsUpdateAndRefusesIt => {
+            Fault::ClaimsUpdateAndRefusesIt | Fault::UnclaimedMayBeApplied => {
                 return Err(refusal(Code::Unimplemented, "NOT_SUPPORTED"));
             }
             Fault::UpdateNeedsAName

@@ -48,7 +48,9 @@ impl Faulty {
         match self.fault {
             Fault::NameIsNoLabel => "Memory!".clone_into(&mut described.name),
             Fault::CapabilityTwice => described.capabilities.push(update),
-            Fault::DoesMoreThanItClaims => described.capabilities.retain(|known| *known != update),
+            Fault::DoesMoreThanItClaims | Fault::UnclaimedMayBeApplied => {
+                described.capabilities.retain(|known| *known != update);
+            }
             Fault::DescribesItselfAnew => {
                 let mut state = self.state();
                 state.descriptions += 1;
@@ -185,6 +187,11 @@ impl Faulty {
         let mut state = self.state();
         if is_first {
             state.moved = false;
+        }
+        for client in page.iter_mut() {
+            if let Some(repeated) = state.repeated.get(&client.client_id) {
+                client.operation_id.clone_from(repeated);
+            }
         }
         match self.fault {
             Fault::ListsAnotherOperation => {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use dcr_proto::v1;
+use dcr_proto::v1::connector_service_client::ConnectorServiceClient;
 use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
 use tonic::{Code, Response};
 
 use super::{Answer, Faulty, InFlight, WHILE, new_operation, with_deadline};
@@ -13,6 +15,25 @@ use crate::fault::Fault;
 /// So often is a client read by one check alone.
 const OFTEN: usize = 8;
 const FEW: usize = 8;
+
+/// A rotation that is done somewhat later, where its caller has gone.
+struct Lost(
+    Option<(
+        ConnectorServiceClient<Channel>,
+        v1::RotateClientSecretRequest,
+    )>,
+);
+
+impl Drop for Lost {
+    fn drop(&mut self) {
+        if let Some((mut inner, request)) = self.0.take() {
+            tokio::spawn(async move {
+                tokio::time::sleep(2 * WHILE).await;
+                inner.rotate_client_secret(request).await
+            });
+        }
+    }
+}
 
 impl Faulty {
     pub(super) async fn rotate_client_secret(
@@ -42,6 +63,17 @@ impl Faulty {
                 let answer = self.inner().rotate_client_secret(message).await;
                 // Its caller waits: had it gone, this were not reached.
                 self.state().locked.remove(&id);
+                return answer;
+            }
+            Fault::LostRotationOvertakes => {
+                let again = v1::RotateClientSecretRequest {
+                    operation: new_operation(),
+                    ..message.clone()
+                };
+                let mut is_lost = Lost(Some((self.inner(), again)));
+                tokio::time::sleep(WHILE).await;
+                let answer = self.inner().rotate_client_secret(message).await;
+                is_lost.0 = None;
                 return answer;
             }
             Fault::RotationKeepsTheOldSecret => {
@@ -108,9 +140,16 @@ impl Faulty {
             Fault::AnswersFewAtOnce => tokio::time::sleep(Duration::from_millis(50)).await,
             _ => {}
         }
-        self.inner()
+        let mut answer = self
+            .inner()
             .list_client_secrets(with_deadline(metadata, message))
-            .await
+            .await?;
+        if self.is(Fault::ListsOtherIds) {
+            for secret in &mut answer.get_mut().secrets {
+                secret.secret_id = uuid::Uuid::now_v7().to_string();
+            }
+        }
+        Ok(answer)
     }
 
     pub(super) async fn add_client_secret(
