@@ -11,7 +11,7 @@ use dcr_conformance::{Checked, Options, Report, list, run_until};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Plays the gateway against a connector, in whatever language it is written, and tells which rules of
-/// connector.proto it breaks. Exits 0 when none is broken, 1 when one is, 2 when it could not run.
+/// connector.proto it breaks. Exits 0 when none is broken, 1 when one is or none could be judged, 2 when it could not run.
 #[derive(Debug, Parser)]
 #[command(name = "dcr-conformance", disable_version_flag = true)]
 struct Arguments {

@@ -196,6 +196,12 @@ impl Options {
         }
     }
 
+    /// The profiles that were asked for by name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &'static str> {
+        let named = self.profile.iter().filter(|one| **one != Profile::All);
+        named.map(|profile| profile.name())
+    }
+
     /// Whether a check of this profile was asked for.
     pub(crate) fn covers(&self, profile: Profile) -> bool {
         let asked = |asked: &Profile| *asked == Profile::All || *asked == profile;

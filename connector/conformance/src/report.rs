@@ -15,6 +15,8 @@ pub struct Report {
     pub connector: String,
     /// Its own name and version, as it describes itself.
     pub described: String,
+    /// The profiles that were asked for by name; none where all were.
+    pub profiles: Vec<&'static str>,
     /// Every check that was asked for.
     pub checks: Vec<Checked>,
     /// Whether it was stopped before all checks had ended.
@@ -72,10 +74,24 @@ impl Checked {
 }
 
 impl Report {
-    /// Whether the run went to its end and found no rule broken.
+    /// Whether the run went to its end, judged something, of each profile that was asked for by name as well, and found no
+    /// rule broken.
     #[must_use]
     pub fn passed(&self) -> bool {
-        !self.stopped && self.failed().next().is_none()
+        let judged = self.judged().next().is_some() && self.unjudged().next().is_none();
+        !self.stopped && judged && self.failed().next().is_none()
+    }
+
+    fn judged(&self) -> impl Iterator<Item = &Checked> {
+        let judged = |checked: &&Checked| !matches!(checked.result, Result::Skipped { .. });
+        self.checks.iter().filter(judged)
+    }
+
+    /// The profiles that were asked for by name, and of which no check was judged.
+    pub fn unjudged(&self) -> impl Iterator<Item = &'static str> {
+        let is_judged = |profile| self.judged().any(|checked| checked.profile == profile);
+        let profiles = self.profiles.iter().copied();
+        profiles.filter(move |profile| !is_judged(*profile))
     }
 
     /// The checks that failed.
@@ -93,14 +109,10 @@ impl Report {
     /// For tests.
     ///
     /// # Panics
-    /// When a check failed, with the whole report; also when nothing was judged at all.
+    /// When it has not [`passed`](Self::passed), with the whole report.
     #[track_caller]
     pub fn assert_passed(&self) {
-        let judged = self
-            .checks
-            .iter()
-            .any(|checked| checked.result == Result::Passed);
-        assert!(self.passed() && judged, "\n{}", self.text(false));
+        assert!(self.passed(), "\n{}", self.text(false));
     }
 
     /// The report as JUnit's XML.
@@ -160,12 +172,23 @@ impl Report {
             "{passed} passed, {failed} failed, {skipped} skipped in {:.1} s",
             self.took.as_secs_f64()
         );
-        let summary = if failed > 0 {
-            paint.red(&summary)
-        } else {
+        let summary = if self.passed() {
             paint.green(&summary)
+        } else {
+            paint.red(&summary)
         };
         line(&mut text, format_args!("\n{summary}"));
+        for profile in self.unjudged() {
+            line(
+                &mut text,
+                format_args!(
+                    "No check of --profile {profile} could be judged: claim what it needs, or do not ask for it."
+                ),
+            );
+        }
+        if self.profiles.is_empty() && self.judged().next().is_none() {
+            line(&mut text, format_args!("No check could be judged."));
+        }
         text
     }
 }

@@ -108,6 +108,7 @@ where
     Ok(Report {
         connector: bridge.options().connector.clone(),
         described: format!("{} {}", described.name, described.version),
+        profiles: bridge.options().named().collect(),
         checks: checks.collect(),
         stopped,
         took: begun.elapsed(),

@@ -92,6 +92,37 @@ async fn what_breaks_a_rule_ends_with_1_and_a_sentence_on_what_to_do() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_judges_nothing_ends_with_1_and_says_of_which_profile() {
+    let options = memory::start().await;
+    let connector = ["--connector", &options.connector];
+    for (more, sentence) in [
+        (
+            &["--only", "ends_its_secrets"][..],
+            "No check could be judged.",
+        ),
+        (
+            &[
+                "--only",
+                "delete/of_an_unknown",
+                "--only",
+                "show_in_tokens",
+                "--profile",
+                "core",
+                "--profile",
+                "grants",
+            ],
+            "No check of --profile grants could be judged",
+        ),
+    ] {
+        let ran = ran(&[&connector, more].concat()).await;
+        let printed = text(&ran.stdout);
+        assert_eq!(ran.status.code(), Some(1), "{printed}");
+        assert!(printed.contains(sentence), "{printed}");
+        assert!(printed.contains(" 0 failed"), "{printed}");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_run_ends_with_2_and_says_why() {
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
