@@ -61,6 +61,12 @@ func refused(code codes.Code, reason pb.Reason, message string) *failure {
 	return &failure{code: code, reason: reason, outcome: pb.Outcome_OUTCOME_NOT_APPLIED, message: message}
 }
 
+// didNothing tells whether an error is certain that nothing was done.
+func didNothing(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.outcome == pb.Outcome_OUTCOME_NOT_APPLIED
+}
+
 func noSuchClient() *failure {
 	return refused(codes.NotFound, pb.Reason_REASON_CLIENT_NOT_FOUND, "no such client of this provider")
 }
@@ -85,6 +91,10 @@ func ofIDP(err error) error {
 	case errors.Is(err, idp.ErrFull):
 		f := refused(codes.FailedPrecondition, pb.Reason_REASON_CLIENT_LIMIT, err.Error())
 		f.sentence = "The identity provider allows no more clients: delete applications that are no longer used."
+		return f
+	case errors.Is(err, idp.ErrDown):
+		f := refused(codes.DeadlineExceeded, pb.Reason_REASON_IDP_UNAVAILABLE, err.Error())
+		f.outcome = pb.Outcome_OUTCOME_UNKNOWN
 		return f
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return tooLate()

@@ -81,6 +81,10 @@ func serve(ctx context.Context, listener net.Listener, connector *service) error
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second}),
 		// So that callers spread over new replicas.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 5 * time.Minute}),
+		// After the one above, which therefore logs its refusals too.
+		grpc.ChainUnaryInterceptor(inTime),
+		// What the contract calls a message; grpc-go takes 4 MiB.
+		grpc.MaxRecvMsgSize(1<<20),
 	)
 	pb.RegisterConnectorServiceServer(server, connector)
 	healthy := health.NewServer()

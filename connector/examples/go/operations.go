@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	// A call's answer leaves this long before its caller gives up.
-	margin = 200 * time.Millisecond
 	// How long a task may go on when its caller has gone.
 	taskTime = 30 * time.Second
 	// The most operations that are remembered. Should one that is forgotten be repeated, the identity provider still
@@ -95,7 +93,7 @@ func (o *operations) end(op operation) (wasAborted bool) {
 type tasks struct{ sync.WaitGroup }
 
 // detached acts in a task of its own and waits for its result as long as its caller waits. A caller that goes away
-// stops nothing: the task acts to its end, and undoes what nobody took.
+// stops nothing: the task acts to its end, and undoes what nobody took, unless it certainly did nothing.
 func detached[T any](
 	ctx context.Context,
 	tasks *tasks,
@@ -106,20 +104,10 @@ func detached[T any](
 		value T
 		err   error
 	}
-	var nothing T
-	deadline, hasDeadline := ctx.Deadline()
-	if !hasDeadline {
-		deadline = time.Now().Add(8 * time.Second)
-	}
-	waiting, cancel := context.WithDeadline(ctx, deadline.Add(-margin))
-	defer cancel()
-	if waiting.Err() != nil {
-		return nothing, refused(codes.Unavailable, pb.Reason_REASON_TIMED_OUT, "too little time was left; nothing was sent")
-	}
 	// Nothing is put into it that nobody takes out.
 	results := make(chan result)
 	tasks.Go(func() {
-		if waiting.Err() != nil {
+		if ctx.Err() != nil {
 			// Nothing was begun, and what its caller does next must not be overtaken.
 			return
 		}
@@ -128,8 +116,8 @@ func detached[T any](
 		value, err := act(acting)
 		select {
 		case results <- result{value, err}:
-		case <-waiting.Done():
-			if undo != nil {
+		case <-ctx.Done():
+			if undo != nil && !didNothing(err) {
 				undo()
 			}
 		}
@@ -137,7 +125,8 @@ func detached[T any](
 	select {
 	case r := <-results:
 		return r.value, r.err
-	case <-waiting.Done():
+	case <-ctx.Done():
+		var nothing T
 		return nothing, tooLate()
 	}
 }

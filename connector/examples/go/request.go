@@ -27,6 +27,9 @@ var (
 	scopeToken  = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]{1,128}$`)
 )
 
+// mostViolations is how many a failure may tell.
+const mostViolations = 20
+
 // violations gathers everything that is wrong with a request, so that all of it is told at once.
 type violations []*errdetails.BadRequest_FieldViolation
 
@@ -42,8 +45,8 @@ func (v violations) err() error {
 		return nil
 	}
 	f := refused(codes.InvalidArgument, pb.Reason_REASON_INVALID_REQUEST, "the request breaks the contract")
-	f.violations = v
-	for _, violation := range v {
+	f.violations = v[:min(len(v), mostViolations)]
+	for _, violation := range f.violations {
 		f.message += fmt.Sprintf("; %s %s", violation.Field, violation.Description)
 	}
 	return f
@@ -70,10 +73,17 @@ func (v *violations) subject(caller *pb.Caller, operation *pb.Operation, clientI
 	v.clientID(clientID)
 }
 
-func (v *violations) text(field, text string, least int) {
-	length := utf8.RuneCountInString(text)
-	v.must(length >= least && length <= 255, field, fmt.Sprintf("have %d to 255 characters", least))
-	v.must(!strings.ContainsFunc(text, unicode.IsControl), field, "hold no control characters")
+func (v *violations) name(name string) {
+	v.must(strings.TrimSpace(name) != "" && utf8.RuneCountInString(name) <= 255, "name",
+		"have 1 to 255 characters, not all of them blank")
+	v.must(!strings.ContainsFunc(name, unicode.IsControl), "name", "hold no control characters")
+}
+
+func (v *violations) description(text string) {
+	forbidden := func(c rune) bool { return unicode.IsControl(c) && !strings.ContainsRune("\r\n\t", c) }
+	v.must(utf8.RuneCountInString(text) <= 255, "description", "have at most 255 characters")
+	v.must(!strings.ContainsFunc(text, forbidden), "description",
+		"hold no control characters but line breaks and tabs")
 }
 
 func (v *violations) redirectURIs(uris []string) {
@@ -87,8 +97,8 @@ func (v *violations) redirectURIs(uris []string) {
 func (v *violations) create(r *pb.CreateClientRequest) {
 	v.caller(r.GetCaller())
 	v.operationID("operation", r.GetOperation().GetOperationId())
-	v.text("name", r.GetName(), 1)
-	v.text("description", r.GetDescription(), 0)
+	v.name(r.GetName())
+	v.description(r.GetDescription())
 	v.redirectURIs(r.GetRedirectUris())
 	v.must(len(r.GetGrantTypes()) > 0, "grant_types", "not be empty")
 	for i, grant := range r.GetGrantTypes() {

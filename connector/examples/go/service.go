@@ -223,9 +223,9 @@ func (s *service) UpdateClient(ctx context.Context, r *pb.UpdateClientRequest) (
 	var v violations
 	v.subject(r.GetCaller(), r.GetOperation(), r.GetClientId())
 	if r.Name != nil {
-		v.text("name", r.GetName(), 1)
+		v.name(r.GetName())
 	}
-	v.text("description", r.GetDescription(), 0)
+	v.description(r.GetDescription())
 	v.redirectURIs(r.GetRedirectUris().GetUris())
 	if err := v.err(); err != nil {
 		return nil, err

@@ -146,6 +146,30 @@ func TestEveryViolationIsTold(t *testing.T) {
 	})
 }
 
+func TestTextsAreAsTheContractHasThem(t *testing.T) {
+	story(t, func(t *testing.T, s *service) {
+		request := newClient()
+		request.Description = "first line\r\nsecond line\t"
+		if _, err := s.CreateClient(t.Context(), request); err != nil {
+			t.Error(err)
+		}
+		request = newClient()
+		request.Name = " \u2003"
+		_, err := s.CreateClient(t.Context(), request)
+		got := wantFailure(t, err, codes.InvalidArgument, "INVALID_REQUEST", pb.Outcome_OUTCOME_NOT_APPLIED)
+		if !slices.Equal(got, []string{"name"}) {
+			t.Error(got)
+		}
+		request = newClient()
+		request.Scopes = slices.Repeat([]string{"a b"}, 50)
+		_, err = s.CreateClient(t.Context(), request)
+		got = wantFailure(t, err, codes.InvalidArgument, "INVALID_REQUEST", pb.Outcome_OUTCOME_NOT_APPLIED)
+		if len(got) != 20 {
+			t.Error(got)
+		}
+	})
+}
+
 func TestATooLongNameIsCutAtACharacterAndTold(t *testing.T) {
 	story(t, func(t *testing.T, s *service) {
 		request := newClient()
@@ -277,6 +301,43 @@ func TestACallerThatGoesAwayLeavesNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestARestartedConnectorDoesNotUndoWhatTheFirstDelivered(t *testing.T) {
+	story(t, func(t *testing.T, s *service) {
+		request := newClient()
+		made, err := s.CreateClient(t.Context(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		restarted := newService(s.idp, ownClient, s.settleAfter)
+		ctx, leave := context.WithCancel(t.Context())
+		time.AfterFunc(latency/2, leave)
+		if _, err = restarted.CreateClient(ctx, request); err == nil {
+			t.Error("made twice")
+		}
+		restarted.tasks.Wait()
+		if ids := listed(t, s); !slices.Equal(ids, []string{made.GetClientId()}) {
+			t.Error(ids)
+		}
+	})
+}
+
+func TestWhatCannotBeUndoneYetIsUndoneLater(t *testing.T) {
+	story(t, func(t *testing.T, s *service) {
+		request := newClient()
+		if _, err := s.CreateClient(t.Context(), request); err != nil {
+			t.Fatal(err)
+		}
+		s.idp.Down.Store(true)
+		wantAbort(t, s, abortOf(request), pb.Abort_ABORT_ACCEPTED)
+		time.Sleep(s.settleAfter + taskTime/2)
+		s.idp.Down.Store(false)
+		s.tasks.Wait()
+		if ids := listed(t, s); len(ids) > 0 {
+			t.Error(ids)
+		}
+	})
 }
 
 func TestAListHasEachClientOnceWhileOthersVanish(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 const (
 	// The most operations that wait to be undone at once.
 	mostPending = 1000
+	// Before an identity provider that failed to undo is asked again.
+	pause = time.Second
 	// What an operation made has long been delivered when it is older.
 	oldestAbort = 15 * time.Minute
 	// Clients that Konnect's Verify made are removed when they are older.
@@ -66,7 +68,10 @@ func (s *service) abort(ctx context.Context, op operation) (pb.Abort, error) {
 		<-s.pending
 		return pb.Abort_ABORT_UNDONE, nil
 	}
-	answer := s.undo(ctx, op)
+	answer, err := s.undo(ctx, op)
+	if err != nil {
+		answer = pb.Abort_ABORT_ACCEPTED
+	}
 	s.tasks.Go(func() {
 		defer func() { <-s.pending }()
 		s.lookAgain(op)
@@ -79,39 +84,51 @@ func (s *service) undoSoon(op operation) {
 	ctx, cancel := context.WithTimeout(context.Background(), taskTime)
 	defer cancel()
 	s.operations.set(op, aborted, delivered, undone)
-	s.undo(ctx, op)
+	_, _ = s.undo(ctx, op)
 }
 
 // lookAgain undoes what shows itself late: an abort can overtake the create, or meet a replica that has not seen it.
+// ACCEPTED was a promise, so an identity provider that fails is asked again.
 func (s *service) lookAgain(op operation) {
 	time.Sleep(s.settleAfter)
 	ctx, cancel := context.WithTimeout(context.Background(), taskTime)
 	defer cancel()
-	s.undo(ctx, op)
+	for {
+		if _, err := s.undo(ctx, op); err == nil {
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			slog.Error("what was aborted is left: look for its client and delete it",
+				"operation_id", op.id, "client_id", clientID(op))
+			return
+		}
+	}
 }
 
-// undo removes the client that bears exactly this mark, unless it was delivered.
-func (s *service) undo(ctx context.Context, op operation) pb.Abort {
+// undo removes the client that bears exactly this mark, unless it was delivered. An error leaves it open.
+func (s *service) undo(ctx context.Context, op operation) (pb.Abort, error) {
 	client, err := s.idp.Get(ctx, clientID(op))
 	if errors.Is(err, idp.ErrNoClient) {
-		return pb.Abort_ABORT_ACCEPTED
+		return pb.Abort_ABORT_ACCEPTED, nil
 	}
 	if err == nil && madeBy(client) != op {
-		return pb.Abort_ABORT_LEFT
+		return pb.Abort_ABORT_LEFT, nil
 	}
 	// From here on nobody finds it any more.
 	if err == nil && s.operations.set(op, undone, delivered) == delivered {
-		return pb.Abort_ABORT_LEFT
+		return pb.Abort_ABORT_LEFT, nil
 	}
 	if err == nil {
 		err = s.idp.Delete(ctx, client.ID)
 	}
 	if err != nil && !errors.Is(err, idp.ErrNoClient) {
 		s.operations.set(op, aborted, delivered)
-		slog.Error("what was aborted cannot be undone yet", "operation_id", op.id, "error", err)
-		return pb.Abort_ABORT_ACCEPTED
+		slog.Warn("what was aborted cannot be undone yet", "operation_id", op.id, "error", err)
+		return 0, err
 	}
-	return pb.Abort_ABORT_UNDONE
+	return pb.Abort_ABORT_UNDONE, nil
 }
 
 // removeOldProbes removes what Konnect's Verify made and left.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,8 @@ var (
 	ErrNoClient = errors.New("there is no such client")
 	ErrExists   = errors.New("this client id is taken")
 	ErrFull     = errors.New("no more clients are allowed")
+	// ErrDown leaves open whether a change was made.
+	ErrDown = errors.New("the identity provider is down")
 )
 
 // Client is an OAuth client as an administrator sees it.
@@ -47,6 +50,8 @@ type Provider struct {
 	// Latency passes before a change is made, and once more before it is answered: as with any server, a caller that
 	// goes away in between has made the change and does not know it.
 	Latency time.Duration
+	// Down makes every answer of the admin API ErrDown.
+	Down atomic.Bool
 
 	mutex   sync.Mutex
 	clients map[string]Client
@@ -163,6 +168,9 @@ func (p *Provider) change(ctx context.Context, act func() error) error {
 }
 
 func (p *Provider) wait(ctx context.Context) error {
+	if p.Down.Load() {
+		return ErrDown
+	}
 	if p.Latency == 0 {
 		return ctx.Err()
 	}
