@@ -117,8 +117,9 @@ impl Api {
             && (api.endpoints.token.is_some() || api.endpoints.issuer.is_none())
         {
             let token = api.endpoints.token.clone();
-            api.found
-                .store(Some(Arc::new(api.server(endpoint.clone(), token))));
+            let server = api.server(endpoint.clone(), token);
+            // Without a token endpoint that was a mistake in the configuration.
+            api.found.store(server.ok().map(Arc::new));
         }
         api
     }
@@ -184,40 +185,47 @@ impl Api {
         // A new one would get itself new access tokens.
         let server = match self.found.load_full().filter(is_as_before) {
             Some(known) => known,
-            None => Arc::new(self.server(registration.clone(), token.cloned())),
+            None => Arc::new(self.server(registration.clone(), token.cloned())?),
         };
         self.found.store(Some(Arc::clone(&server)));
         Ok((server, Some(document)))
     }
 
-    fn server(&self, registration_endpoint: String, token_endpoint: Option<String>) -> Server {
+    /// # Errors
+    /// `Internal` when nobody has named the token endpoint that the connector needs: no secret is sent to a guessed place.
+    fn server(
+        &self,
+        registration_endpoint: String,
+        token_endpoint: Option<String>,
+    ) -> Result<Server, Fault> {
         let token_endpoint = token_endpoint.map(TokenEndpoint::At);
         let with = |own: &OwnCredential| {
-            let endpoint = token_endpoint.clone();
-            self.http.clone().authorized_by(ClientCredentials {
-                // Without one no token is to be had, as the examination says.
-                token_endpoint: endpoint.unwrap_or(TokenEndpoint::Below(vec!["token".to_owned()])),
+            let token_endpoint = token_endpoint.clone().ok_or_else(|| {
+                discovery::unusable("names no token_endpoint: give idp.token_endpoint")
+            })?;
+            Ok(self.http.clone().authorized_by(ClientCredentials {
+                token_endpoint,
                 client_id: own.client_id.clone(),
                 secret_file: own.secret_file.clone(),
                 scope: own.scope.clone(),
                 audience: own.audience.clone(),
                 auth_method: own.auth_method,
-            })
+            }))
         };
         let registrar = match &self.registration {
-            Registration::Credential { credential, .. } => with(credential),
+            Registration::Credential { credential, .. } => with(credential)?,
             Registration::InitialAccessToken(_) | Registration::Open => self.http.clone(),
         };
         let manager = match &self.management {
-            Management::Credential(credential) => Some(with(credential)),
+            Management::Credential(credential) => Some(with(credential)?),
             Management::RegistrationAccessToken | Management::Unsupported => None,
         };
-        Server {
+        Ok(Server {
             registrar,
             manager,
             registration_endpoint,
             token_endpoint,
-        }
+        })
     }
 
     /// Asks the server to register a client; its answer as it is.

@@ -47,6 +47,16 @@ fn limits(idp: &Rfc7591) -> Vec<Finding> {
                         the answer to stays. Delete at the server.";
         found(Severity::Warning, "CANNOT_DELETE", sentence);
     }
+    if behaviour.delete.is_none() {
+        let sentence = "What a DELETE does is not configured, so it is taken to be answered 204, and the first delete will \
+                        tell: run `check --probe`, and set idp.behaviour.delete.";
+        found(Severity::Warning, "BEHAVIOUR_UNKNOWN", sentence);
+    }
+    if behaviour.put_token.is_none() && (behaviour.update().is_some() || behaviour.can_rotate()) {
+        let sentence = "Whether an update replaces the registration access token is not configured, so every lost answer \
+                        leaves a doubtful client: run `check --probe`, and set idp.behaviour.put_token.";
+        found(Severity::Warning, "BEHAVIOUR_UNKNOWN", sentence);
+    }
     if behaviour.put_secret.is_none() {
         let sentence = "What an update does to a client's secret is not configured, so updates and rotations are refused: \
                         run `check --probe`, and set idp.behaviour.";
@@ -133,14 +143,8 @@ fn differences(idp: &Rfc7591, document: &Document) -> Vec<Finding> {
 /// Whether the server accepts the connector's own credentials.
 async fn credentials(idp: &Rfc7591, server: &Server, deadline: Deadline) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let is_named = server.token_endpoint.is_some();
     let of_registration = matches!(idp.api.registration(), Registration::Credential { .. });
     let of_management = matches!(idp.api.management(), Management::Credential(_));
-    if (of_registration || of_management) && !is_named {
-        let sentence =
-            "The server's discovery document names no token_endpoint: give idp.token_endpoint.";
-        return vec![Finding::new(Severity::Error, "NO_TOKEN_ENDPOINT", sentence)];
-    }
     for (is_used, section, http) in [
         (of_registration, "idp.registration", server.registrar()),
         (of_management, "idp.management", server.manager()),

@@ -15,6 +15,18 @@ use crate::api::{Api, Endpoints, Management, OwnCredential, Registration};
 use crate::behaviour::{Behaviour, PutSecret};
 use crate::map::Mapping;
 
+/// What the bridge changes, or must not lose, by an update.
+const UPDATED: [&str; 4] = ["client_name", "grant_types", "redirect_uris", "scope"];
+/// What is no metadata for every client, and what it is instead.
+const OF_THEIR_OWN: [(&str, &str); 3] = [
+    ("client_id", "is the server's to give"),
+    ("client_secret", "is the server's to give"),
+    (
+        "software_statement",
+        "is a credential: put it into a file, and name that in idp.software_statement_file",
+    ),
+];
+
 /// The section `idp`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -216,6 +228,10 @@ impl Config {
         if sends_the_secret && !behaviour.can_read() && !self.grants.is_empty() {
             let sentence = "needs idp.behaviour.get: nothing where the secret has to be sent back: it is read before";
             wrong("idp.grants", sentence);
+        } else if self.management.unsupported && !self.grants.is_empty() {
+            let sentence =
+                "cannot be given to clients where idp.management is unsupported: remove the grants";
+            wrong("idp.grants", sentence);
         } else if !self.grants.is_empty() && behaviour.update().is_none() {
             let sentence = "needs updates that leave the secret alone: say so in idp.behaviour.put_secret, as \
                             `check --probe` finds it, or remove the grants";
@@ -225,6 +241,26 @@ impl Config {
             let sentence =
                 "must be unsupported where idp.management is: there is nothing to delete by";
             wrong("idp.behaviour.delete", sentence);
+        }
+        let is_for_all = self.management.client_credentials.is_some();
+        if is_for_all && self.unauthorized_means == UnauthorizedMeans::Gone {
+            let sentence = "must be refused where idp.management has client_credentials: a 401 is about their token there, and \
+                            says nothing of a client";
+            wrong("idp.unauthorized_means", sentence);
+        }
+        for member in &self.not_sent_back {
+            if UPDATED.contains(&member.as_str()) {
+                let sentence = format!(
+                    "names {member}, which an update that leaves it out would take from every client"
+                );
+                wrong("idp.not_sent_back", &sentence);
+            }
+        }
+        for (member, instead) in OF_THEIR_OWN {
+            if self.metadata.contains_key(member) {
+                let sentence = format!("has {member}, which {instead}");
+                wrong("idp.metadata", &sentence);
+            }
         }
         if self.template.is_some() && self.software_statement_file.is_some() {
             let sentence = "is not sent where idp.template is: remove one of them";

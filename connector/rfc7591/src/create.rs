@@ -74,7 +74,10 @@ impl Rfc7591 {
         server: &Server,
         information: &Information,
     ) -> Result<(), Fault> {
-        let uri = self.uri(server, information)?;
+        let uri = match self.uri(server, information) {
+            Ok(uri) => uri,
+            Err(fault) => return Err(self.disown(mark, server, information, fault).await),
+        };
         let row = NewRow {
             client_id: information.client_id.clone(),
             client_uri: uri.clone(),
@@ -122,7 +125,7 @@ impl Rfc7591 {
     /// Where the new client's registration is. `None` where clients are not managed.
     ///
     /// # Errors
-    /// With the outcome UNKNOWN when the client is there and cannot be managed.
+    /// `Internal` when the client is there and cannot be managed.
     fn uri(&self, server: &Server, information: &Information) -> Result<Option<String>, Fault> {
         let answered = information.registration_client_uri.as_deref();
         let token = information.registration_access_token.as_ref();
@@ -145,14 +148,42 @@ impl Rfc7591 {
                 None => self.api.usual_uri(server, &information.client_id),
             },
         };
-        place.map(Some).map_err(|fault| {
-            tracing::error!(
-                client_id = information.client_id,
-                "a client was registered that cannot be managed: delete it at the server, then drop its intent by `store \
-                 repair`: {fault}"
-            );
-            fault.outcome(Outcome::Unknown)
-        })
+        place.map(Some)
+    }
+
+    /// Removes a client that came without a place to manage it at, or with one that no token is sent to, by the place where
+    /// such clients usually are.
+    async fn disown(
+        &self,
+        mark: &Mark,
+        server: &Server,
+        information: &Information,
+        fault: Fault,
+    ) -> Fault {
+        let client_id = &information.client_id;
+        let token = information.registration_access_token.as_ref();
+        let removed = match &self.api.usual_uri(server, client_id) {
+            Ok(uri) => self.remove(server, Place { uri, token }).await,
+            Err(why) => Err(Fault::internal(why.message())),
+        };
+        match removed {
+            Ok(()) => {
+                self.nothing_was_made(mark).await;
+                tracing::error!(
+                    client_id,
+                    "a client was registered that cannot be managed, and was removed again: {fault}"
+                );
+                fault.outcome(Outcome::NotApplied)
+            }
+            Err(why) => {
+                tracing::error!(
+                    client_id,
+                    "a client was registered that can be neither managed nor removed ({why}): delete it at the server, then \
+                     drop its intent by `store repair`: {fault}"
+                );
+                fault.outcome(Outcome::Unknown)
+            }
+        }
     }
 
     /// Deletes a client that nobody knows of.

@@ -40,7 +40,7 @@ use crate::change::{Change, Registered, Secret};
 use crate::config::UnauthorizedMeans;
 use crate::kept::Kept;
 use crate::map::Mapping;
-use crate::metadata::Information;
+use crate::metadata::{Information, Metadata};
 
 /// The most registrations of a client: all of them are in its row.
 const MOST_REGISTRATIONS: usize = 500;
@@ -193,20 +193,19 @@ impl Idp for Rfc7591 {
         self.sends(Secret::Stays)?;
         self.mapping
             .has_room(update.redirect_uris.as_deref().unwrap_or_default())?;
-        let mut adjustments = Vec::new();
         if update.name.is_none() && update.redirect_uris.is_none() {
-            return Ok(self.mapping.apply(update, &mut metadata::Metadata::new()));
+            return map::compare_update(update, &Metadata::new());
         }
         let change = Change {
             secret: Secret::Stays,
             registration: None,
             edit: &mut |kept, _| {
-                adjustments = self.mapping.apply(update, &mut kept.metadata);
+                self.mapping.apply(update, &mut kept.metadata);
                 Ok(true)
             },
         };
-        self.change(deadline, client.handle(), change).await?;
-        Ok(adjustments)
+        let changed = self.change(deadline, client.handle(), change).await?;
+        map::compare_update(update, &changed.kept.metadata)
     }
 
     async fn rotate_secret(

@@ -135,21 +135,15 @@ impl Mapping {
             .collect()
     }
 
-    /// Changes what an update changes; tells what has no place there.
-    pub(crate) fn apply(&self, update: &ClientUpdate, metadata: &mut Metadata) -> Vec<Adjustment> {
-        let mut adjustments = Vec::new();
+    /// Changes what an update changes.
+    pub(crate) fn apply(&self, update: &ClientUpdate, metadata: &mut Metadata) {
         if let Some(name) = &update.name {
-            let kept = self.name(name);
-            metadata.insert("client_name".to_owned(), json!(kept));
-            adjustments.extend((kept != name.as_str()).then(another_name));
+            metadata.insert("client_name".to_owned(), json!(self.name(name)));
         }
         if let Some(uris) = &update.redirect_uris {
             let uris = self.redirect_uris(uris);
             metadata.insert("redirect_uris".to_owned(), json!(uris));
         }
-        let description = update.description.as_ref().map(Description::as_str);
-        adjustments.extend(no_description(description));
-        adjustments
     }
 
     /// What was asked for, if a client may have it.
@@ -214,23 +208,20 @@ pub(crate) fn compare(asked: &NewClient, made: &Metadata) -> Result<Vec<Adjustme
         }
     }
 
-    // Konnect names redirect URIs for machines too, which have no use for them.
     let redirects = asked
         .grant_types
         .iter()
         .any(|grant| matches!(grant, GrantType::AuthorizationCode | GrantType::Implicit));
-    let uris = metadata::list(made, "redirect_uris");
-    for (index, uri) in asked.redirect_uris.iter().enumerate() {
-        match &uris {
-            Some(made) if made.contains(&uri.as_str()) => {}
-            Some(_) if redirects => violations.push(left_out(Field::RedirectUris, index)),
-            _ => {
-                let sentence = "The server does not say that it keeps the redirect URIs.";
-                adjusted(Field::RedirectUris, sentence);
-                break;
-            }
-        }
+    match redirect_uris(&asked.redirect_uris, redirects, made) {
+        Ok(adjusted) => adjustments.extend(adjusted),
+        Err(left_out) => violations.extend(left_out),
     }
+    let mut adjusted = |field, sentence: &str| {
+        adjustments.push(Adjustment {
+            field,
+            sentence: Sentence::new(sentence),
+        });
+    };
 
     let scopes = metadata::scopes(made);
     for (index, scope) in asked.scopes.iter().enumerate() {
@@ -267,6 +258,64 @@ pub(crate) fn compare(asked: &NewClient, made: &Metadata) -> Result<Vec<Adjustme
     } else {
         Err(Fault::invalid(violations).outcome(Outcome::Unknown))
     }
+}
+
+/// What a server made of an update.
+///
+/// # Errors
+/// `Invalid` for redirect URIs that it left out and the application cannot do without; the outcome is UNKNOWN, since the rest
+/// may be done.
+pub(crate) fn compare_update(
+    update: &ClientUpdate,
+    made: &Metadata,
+) -> Result<Vec<Adjustment>, Fault> {
+    let grants = metadata::list(made, "grant_types").unwrap_or_default();
+    let redirects = grants
+        .iter()
+        .any(|grant| ["authorization_code", "implicit"].contains(grant));
+    let asked = update.redirect_uris.as_deref().unwrap_or_default();
+    let adjusted = redirect_uris(asked, redirects, made)
+        .map_err(|left_out| Fault::invalid(left_out).outcome(Outcome::Unknown))?;
+    let name = made.get("client_name").and_then(Value::as_str);
+    let is_another = name
+        .zip(update.name.as_ref())
+        .is_some_and(|(made, asked)| made != asked.as_str());
+    let description = update.description.as_ref().map(Description::as_str);
+    Ok(adjusted
+        .into_iter()
+        .chain(is_another.then(another_name))
+        .chain(no_description(description))
+        .collect())
+}
+
+/// What a server made of redirect URIs. Konnect names them for machines too, which have no use for them.
+///
+/// # Errors
+/// Those that it left out, where the client `redirects`.
+fn redirect_uris(
+    asked: &[RedirectUri],
+    redirects: bool,
+    made: &Metadata,
+) -> Result<Option<Adjustment>, Vec<Violation>> {
+    let uris = metadata::list(made, "redirect_uris");
+    let is_left_out = |uri: &RedirectUri| {
+        let uris = uris.as_ref();
+        uris.is_none_or(|made| !made.contains(&uri.as_str()))
+    };
+    let left_out: Vec<_> = asked
+        .iter()
+        .enumerate()
+        .filter(|(_, uri)| is_left_out(uri))
+        .map(|(index, _)| left_out(Field::RedirectUris, index))
+        .collect();
+    if redirects && uris.is_some() && !left_out.is_empty() {
+        return Err(left_out);
+    }
+    let sentence = Sentence::new("The server does not say that it keeps the redirect URIs.");
+    Ok((!left_out.is_empty()).then_some(Adjustment {
+        field: Field::RedirectUris,
+        sentence,
+    }))
 }
 
 fn left_out(field: Field, index: usize) -> Violation {

@@ -258,6 +258,35 @@ pub(crate) async fn what_is_wrong_is_named_with_the_member_to_correct() {
     }
 }
 
+pub(crate) async fn what_is_not_known_is_told_before_a_call_depends_on_it() {
+    for (more, unknown) in [
+        ("", &["idp.behaviour.", "behaviour.delete"][..]),
+        (
+            "  behaviour: {put_secret: kept}\n",
+            &["behaviour.delete", "behaviour.put_token"],
+        ),
+        (
+            "  behaviour: {put_secret: kept, put_token: kept, delete: answers_204}\n",
+            &[],
+        ),
+    ] {
+        let mut world = World::with(Manners::default(), more).await;
+        let (_, printed) = world.command(&["check"]).await;
+        let told: Vec<_> = printed
+            .lines()
+            .filter(|line| line.contains("BEHAVIOUR_UNKNOWN"))
+            .collect();
+        assert_eq!(told.len(), unknown.len(), "{printed}");
+        for member in unknown {
+            assert!(
+                told.iter().any(|line| line.contains(member)),
+                "{member}\n{printed}"
+            );
+        }
+        world.cut().await;
+    }
+}
+
 pub(crate) async fn a_document_of_another_issuer_is_not_believed() {
     let mut world = World::start(Manners::default()).await;
     world.server.is_called("https://login.elsewhere.example");
@@ -305,6 +334,27 @@ pub(crate) async fn what_cannot_be_true_at_once_is_told_with_all_other_mistakes(
         (
             format!("{ENDPOINT}{OPEN}  token_endpoint_auth_methods: [private_key_jwt]\n"),
             &["idp.token_endpoint_auth_methods: must be"],
+        ),
+        (
+            format!(
+                "{ENDPOINT}{OPEN}  management: {{unsupported: true}}\n  behaviour: {{put_secret: kept}}\n  grants: [{{entity: \
+                 e, scopes: [s]}}]\n"
+            ),
+            &["idp.grants: cannot be given"],
+        ),
+        (
+            format!(
+                "{ENDPOINT}{OPEN}  token_endpoint: https://login.ferry.example/token\n  management:\n    \
+                 client_credentials: {{client_id: a, client_secret_file: FOLDER/key}}\n  unauthorized_means: gone\n  \
+                 not_sent_back: [metadata, scope, redirect_uris]\n  metadata: {{client_id: a, software_statement: b}}\n"
+            ),
+            &[
+                "idp.unauthorized_means: must be refused",
+                "idp.not_sent_back: names scope",
+                "idp.not_sent_back: names redirect_uris",
+                "idp.metadata: has client_id",
+                "idp.metadata: has software_statement",
+            ],
         ),
         (
             "  registration_endpoint: http://login.ferry.example/register\n  registration: {open: true}\n".to_owned(),

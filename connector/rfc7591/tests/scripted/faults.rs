@@ -339,22 +339,73 @@ pub(crate) async fn no_token_goes_where_an_answer_points() {
         "//register/c".to_owned(),
         "javascript:alert(1)".to_owned(),
     ] {
-        let mut world = World::start(Manners {
-            claims_uri: Some(claimed),
-            ..Manners::default()
-        })
-        .await;
-        let _ = world
-            .konnect
-            .create(&application("ferry"))
-            .await
-            .refused(500);
-        let id = world.server.ids().pop().expect("it was made");
-        assert!(world.connector.process.output().contains(&id));
-        assert_eq!(intents(&mut world).await, 1);
-        world.cut().await;
+        for can_delete in [true, false] {
+            let mut world = World::start(Manners {
+                claims_uri: Some(claimed.clone()),
+                can_delete,
+                ..Manners::default()
+            })
+            .await;
+            let reply = world.konnect.create(&application("ferry")).await;
+            let _ = reply.refused(500);
+            // It is removed where it should be, or named.
+            let left = world.server.ids();
+            assert_eq!(left.is_empty(), can_delete);
+            for id in &left {
+                assert!(world.connector.process.output().contains(id));
+            }
+            assert_eq!(intents(&mut world).await, left.len());
+            world.cut().await;
+        }
     }
     assert_eq!(trap.count(), 0);
+}
+
+pub(crate) async fn no_secret_goes_to_a_guessed_token_endpoint() {
+    let manners = Manners {
+        names_token_endpoint: false,
+        token_path: "/token",
+        ..Manners::curity()
+    };
+    let mut world = World::start(manners).await;
+    let _ = world
+        .konnect
+        .create(&application("ferry"))
+        .await
+        .refused(500);
+    let (is_content, printed) = world.command(&["check"]).await;
+    assert!(
+        !is_content && printed.contains("give idp.token_endpoint"),
+        "{printed}"
+    );
+    let posts = world.proxy.seen().into_iter();
+    assert_eq!(
+        posts
+            .filter(|exchange| exchange.method == Method::POST)
+            .count(),
+        0
+    );
+    world.cut().await;
+}
+
+pub(crate) async fn an_answer_about_another_client_is_not_believed() {
+    for (method, told) in [(Method::GET, 500), (Method::PUT, 500)] {
+        let world = World::start(Manners::default()).await;
+        let (id, secret) = client(&world).await;
+        let (other, _) = client(&world).await;
+        let confused = Mishap::Member("client_id", json!(other));
+        world.proxy.spoil(method, &id, confused);
+        let update = event(
+            "update_application",
+            &id,
+            &json!({"application_name": "second"}),
+        );
+        let _ = world.konnect.hook(&id, &update).await.refused(told);
+        assert!(world.proxy.is_spent());
+        world.konnect.hook(&id, &update).await.heard();
+        assert!(world.opens(&id, &secret).await);
+        world.cut().await;
+    }
 }
 
 pub(crate) async fn clients_that_cannot_be_managed_are_made_only_where_that_is_configured() {

@@ -227,6 +227,28 @@ pub(crate) async fn a_read_that_replaces_the_token_contrary_to_its_configuration
     world.cut().await;
 }
 
+pub(crate) async fn redirect_uris_that_an_update_loses_are_told() {
+    let world = World::start(Manners {
+        put_drops_redirect_uris: true,
+        ..Manners::default()
+    })
+    .await;
+    for (grant, is_needed) in [("authorization_code", true), ("client_credentials", false)] {
+        let mut body = application("ferry");
+        set(&mut body, &json!({"grant_types": [grant]}));
+        let id = world.konnect.create(&body).await.created().client_id;
+        let update = update(&id, "renamed", "https://ferry.example/second");
+        let reply = world.konnect.hook(&id, &update).await;
+        if is_needed {
+            let refusal = reply.refused(400);
+            assert!(refusal.description.contains("redirect_uris"), "{refusal:?}");
+        } else {
+            reply.heard();
+        }
+    }
+    world.cut().await;
+}
+
 pub(crate) async fn the_time_of_expiry_outlives_answers_that_do_not_tell_it() {
     const SILENT: &[&str] = &["client_secret", "client_secret_expires_at"];
     let world = World::start(Manners {

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
             a_server_that_keeps_the_secret_contrary_to_its_configuration_is_not_believed
             an_update_that_replaced_the_secret_contrary_to_its_configuration_is_told
             a_read_that_replaces_the_token_contrary_to_its_configuration_loses_no_client
+            redirect_uris_that_an_update_loses_are_told
             the_time_of_expiry_outlives_answers_that_do_not_tell_it
             a_grant_is_believed_of_a_server_that_does_not_tell_scopes
             there_is_one_secret_and_none_is_added_or_removed
@@ -66,6 +67,8 @@ fn main() -> ExitCode {
             a_doubt_stays_while_the_server_is_not_asked
             a_grant_that_the_server_refuses_leaves_no_registration
             no_token_goes_where_an_answer_points
+            no_secret_goes_to_a_guessed_token_endpoint
+            an_answer_about_another_client_is_not_believed
             clients_that_cannot_be_managed_are_made_only_where_that_is_configured
             a_server_that_cannot_delete_says_so_before_the_first_delete
             calls_at_once_leave_a_client_manageable
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
             what_one_token_for_all_clients_does_is_learned_with_it
             a_check_registers_nobody
             what_is_wrong_is_named_with_the_member_to_correct
+            what_is_not_known_is_told_before_a_call_depends_on_it
             a_document_of_another_issuer_is_not_believed
             what_cannot_be_true_at_once_is_told_with_all_other_mistakes;
     })

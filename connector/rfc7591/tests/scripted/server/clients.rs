@@ -230,6 +230,11 @@ impl Clients {
             return (StatusCode::UNAUTHORIZED, None);
         };
         client.metadata = metadata;
+        if manners.put_drops_redirect_uris {
+            client
+                .metadata
+                .insert("redirect_uris".to_owned(), json!([]));
+        }
         if new_secret {
             client.new_secret(manners);
         }

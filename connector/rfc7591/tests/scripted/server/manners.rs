@@ -64,6 +64,10 @@ pub(crate) struct Manners {
     pub(crate) get_leaves_out: &'static [&'static str],
     /// Members that a PUT does not tell.
     pub(crate) put_leaves_out: &'static [&'static str],
+    /// Whether a PUT leaves redirect URIs out that a POST takes, and says nothing of it.
+    pub(crate) put_drops_redirect_uris: bool,
+    /// Whether its discovery document names the token endpoint.
+    pub(crate) names_token_endpoint: bool,
     /// Whether the secret before opens tokens, too (Curity's rotated-secret-ttl).
     pub(crate) old_secret_lives_on: bool,
     /// Whether a registration comes without a secret.
@@ -104,6 +108,8 @@ impl Default for Manners {
             wants_redirect_uri: false,
             get_leaves_out: &[],
             put_leaves_out: &[],
+            put_drops_redirect_uris: false,
+            names_token_endpoint: true,
             old_secret_lives_on: false,
             gives_no_secret: false,
             own_members: object(&json!({"unheard_of": {"level": [1, 2.5]}})),

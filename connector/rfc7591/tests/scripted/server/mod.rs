@@ -185,14 +185,19 @@ impl State {
         } else {
             ""
         };
-        json!({
+        let mut document = json!({
             "issuer": public,
             "registration_endpoint": format!("{public}{slash}{}", self.manners.registration_path),
             "token_endpoint": format!("{public}{slash}{}", self.manners.token_path),
             "scopes_supported": self.manners.scopes,
             "grant_types_supported": self.manners.grant_types,
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        })
+        });
+        if !self.manners.names_token_endpoint {
+            let members = document.as_object_mut().expect("an object");
+            members.remove("token_endpoint");
+        }
+        document
     }
 }
 
