@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::Managed;
 use super::history::Known;
 use super::ownership::DeleteAs;
 use super::undo::{Target, Undo};
+use super::{Managed, awaited};
 use crate::Connector;
 use crate::fault::{Fault, FaultKind, Reason};
 use crate::idp::{Created, Idp};
@@ -107,6 +107,9 @@ impl<I: Idp> Connector for Managed<I> {
                 made: Target::Client,
                 is_aborted: false,
             };
+            if let Err(gone) = awaited::still() {
+                return Err(shared.made_nothing(&mark.caller, operation, gone));
+            }
             let created = match shared.idp.create(deadline, &mark, &client).await {
                 Ok(created) => created,
                 Err(fault) => {
@@ -312,6 +315,7 @@ impl<I: Idp> Connector for Managed<I> {
                     let idp = &shared.idp;
                     idp.unregister(call.deadline, &owned, other, &without)
                         .await?;
+                    awaited::has_begun();
                     drop(owned);
                     owned = shared.own(&call.caller, call.deadline, &client_id).await?;
                 }

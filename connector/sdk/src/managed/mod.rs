@@ -5,6 +5,7 @@
 //! delivered; what Konnect could not keep is undone.
 
 mod abort;
+pub(crate) mod awaited;
 mod calls;
 mod clean_up;
 mod history;

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use dcr_runtime::Shutdown;
 use dcr_runtime::shutdown::Unfinished;
@@ -17,6 +18,7 @@ use tokio::time::timeout_at;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
+use super::awaited;
 use super::protections::{Protection, Protections};
 use crate::fault::{Fault, FaultKind};
 use crate::model::{Deadline, OperationId};
@@ -59,18 +61,17 @@ impl Operations {
         }
         let (give, take) = oneshot::channel();
         let unfinished = self.shutdown.unfinished("operation", id);
+        let caller = Arc::new(awaited::Caller);
+        let operation = awaited::by(&caller, operation);
         let task = async move {
-            if give.is_closed() {
-                // Its caller had gone before anything was begun. What the caller does next, such as another rotation,
-                // must not be overtaken by this.
-                return;
-            }
             // Not sent, or sent and not received: either way the value is dropped, and undoes itself.
             let _ = give.send(operation.await);
             drop(unfinished);
         };
         self.spawn(task);
-        match timeout_at(deadline.instant(), take).await {
+        let taken = timeout_at(deadline.instant(), take).await;
+        drop(caller);
+        match taken {
             Ok(Ok(result)) => result.map(Armed::take),
             Ok(Err(_)) => Err(Fault::internal(
                 "the operation's task ended without a result",
@@ -181,7 +182,6 @@ impl fmt::Debug for Guard {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 

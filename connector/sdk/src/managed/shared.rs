@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use super::awaited;
 use super::clean_up::CleaningUp;
 use super::history::History;
 use super::locks::{Locked, Locks};
@@ -116,7 +117,7 @@ impl<I: Idp> Shared<I> {
         }
     }
 
-    /// Locks a client, finds it and judges whose it is.
+    /// Locks a client, finds it and judges whose it is. Fails when nobody waits for the operation any more.
     pub(super) async fn judge(
         &self,
         caller: &Caller,
@@ -124,7 +125,11 @@ impl<I: Idp> Shared<I> {
         client_id: &ClientId,
     ) -> Result<Option<(Owned<I::Handle>, Standing)>, Fault> {
         let locked = self.locks.lock(client_id.as_str(), deadline).await?;
-        self.judge_locked(caller, deadline, client_id, locked).await
+        awaited::still()?;
+        let judged = self.judge_locked(caller, deadline, client_id, locked);
+        let judged = judged.await?;
+        awaited::still()?;
+        Ok(judged)
     }
 
     /// Finds a client that is locked already, and judges whose it is.

@@ -312,3 +312,31 @@ async fn what_was_not_begun_when_its_caller_went_is_not_begun_at_all() {
     }
     assert_eq!(world.idp.table().made, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_the_client_when_its_caller_went_is_not_begun_and_has_ended() {
+    let mut idp = Scripted::new(false);
+    idp.gate = Arc::new(Semaphore::new(0));
+    let world = World::with_client(idp, "p");
+    let (first, second) = (OperationId::generate(), OperationId::generate());
+    world.gone(world.add(first)).await;
+    // The first still works on the client.
+    world.gone(world.add(second)).await;
+    world.idp.gate.add_permits(2);
+    // Its end is waited for: what the second made would have nobody who takes it, nor anybody who finds it.
+    world.settled().await;
+    assert!(
+        world
+            .idp
+            .table()
+            .secrets
+            .iter()
+            .all(|(_, of)| *of != second)
+    );
+    assert_eq!(
+        world.idp.gate.available_permits(),
+        1,
+        "the second was begun"
+    );
+    assert_eq!(world.abort_add(second).await, Abort::Undone);
+}

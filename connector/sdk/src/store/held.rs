@@ -14,6 +14,7 @@ use super::database::{Failed, one_attempt};
 use super::row::{BURIED, LIVE};
 use super::{Change, Columns, Row, Store, refused, unsealed};
 use crate::fault::{Fault, FaultKind, Outcome};
+use crate::managed::awaited;
 use crate::model::Deadline;
 use crate::store::seal::Content;
 
@@ -71,7 +72,7 @@ impl Store {
             };
             let wait = match tried {
                 Tried::Held(columns) => match columns.opened(&self.keyring) {
-                    Ok(_) if deadline.remaining().is_zero() => {
+                    Ok(_) if deadline.remaining().is_zero() || awaited::still().is_err() => {
                         let soon = one_attempt();
                         self.let_go(soon, client_id, &by, false).await;
                         return Err(self.database.unavailable(&Failed::Silent));
@@ -96,6 +97,7 @@ impl Store {
                 }
                 Tried::Busy(wait) => wait,
             };
+            awaited::still()?;
             if deadline.remaining() <= PAUSE {
                 let after = Some(wait.min(Duration::from_mins(1)));
                 let message = format!(
