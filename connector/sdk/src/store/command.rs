@@ -1,4 +1,5 @@
-//! The subcommands `store …` of a connector with a store. None prints a token, and `list` and `export` change nothing.
+//! The subcommands `store …` of a connector with a store. None prints a token. `list` and `export` change no
+//! client; as all that opens a store, they bring its schema up to date, and note a restore that they notice.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -43,7 +44,7 @@ enum Commands {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List all clients and open intents, and what to do about those that need it; changes nothing.
+    /// List all clients and open intents, and what to do about those that need it; changes no client.
     List(Configured),
     /// Write all rows, sealed as they are, to a new file: a backup that is worth nothing without the keyring.
     Export {
@@ -241,7 +242,7 @@ async fn repair(
         say(if was_restored {
             "the restored store is believed from now on"
         } else {
-            "the store was not restored; nothing was changed but its witness"
+            "this witness does not know of a restore; the store was taken past the witnesses of all replicas"
         })?;
     }
     for operation in forget_intents {

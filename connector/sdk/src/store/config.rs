@@ -261,6 +261,10 @@ fn postgres(mut url: Url, ca: Option<&Path>, insecure: bool) -> Result<(Place, U
     if database.is_empty() || url.username().is_empty() {
         return Err("must name a user and a database".to_owned());
     }
+    // The driver would look for one in its environment, and in a file of the user's.
+    if url.password().is_none_or(str::is_empty) && socket.is_none() {
+        return Err("must hold a password".to_owned());
+    }
     let is_loopback = match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -335,8 +339,10 @@ mod tests {
             assert!(judged(&text, None, false).is_err(), "{more}");
         }
         for text in [
+            "postgres://u@db.example/d",
+            "postgres://u:@db.example/d",
             "postgres://db.example/d",
-            "postgres://u@db.example",
+            "postgres://u:p@db.example",
             "mysql://u:p@h/d",
         ] {
             assert!(judged(text, None, false).is_err(), "{text}");

@@ -196,7 +196,7 @@ impl Store {
         Ok(counts)
     }
 
-    /// Examines the store, and counts for the metrics: for [`Idp::check`](crate::Idp::check). Changes nothing.
+    /// Examines the store, and counts for the metrics: for [`Idp::check`](crate::Idp::check). Changes no client.
     pub async fn check(&self, deadline: Deadline) -> Vec<Finding> {
         let counts = match self.counts(deadline).await {
             Ok(counts) => counts,

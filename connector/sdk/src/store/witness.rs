@@ -12,10 +12,15 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::metrics;
+
+/// How long a change that is done waits for its witness.
+const TIME_TO_WRITE: Duration = Duration::from_secs(1);
 
 /// How a store stands to its witness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,16 +96,20 @@ impl Witness {
             }
         }
         let inner = Arc::clone(&self.0);
-        if inner.file.is_some() {
-            // It goes on when nobody waits for it any more.
-            let written = spawn_blocking(move || inner.write()).await;
-            if let Ok(Err(error)) = written {
-                tracing::error!(
-                    "the store's witness cannot be written ({error}): a restore of the store may go unnoticed"
-                );
-                metrics::failed();
-            }
+        if inner.file.is_none() {
+            return;
         }
+        // It goes on when nobody waits for it any more.
+        let written = timeout(TIME_TO_WRITE, spawn_blocking(move || inner.write()));
+        let why = match written.await {
+            Ok(Ok(Err(error))) => error.to_string(),
+            Err(_) => "its disk does not answer".to_owned(),
+            Ok(Ok(Ok(())) | Err(_)) => return,
+        };
+        tracing::error!(
+            "the store's witness cannot be written ({why}): a restore of the store may go unnoticed"
+        );
+        metrics::failed();
     }
 }
 
@@ -145,7 +154,8 @@ pub(super) fn read(file: &Path) -> io::Result<Known> {
 /// The file is the old or the new one at any moment.
 fn write(file: &Path, text: &str) -> io::Result<()> {
     let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
+    // A command may run beside the process that serves.
+    beside.push(format!(".{}.new", std::process::id()));
     let mut new = File::create(&beside)?;
     new.write_all(text.as_bytes())?;
     new.sync_all()?;
