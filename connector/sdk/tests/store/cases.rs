@@ -113,6 +113,7 @@ cases! {
     Postgres outage {
         what_cannot_be_asked_was_not_applied,
         a_row_that_cannot_be_written_is_written_when_the_database_is_back,
+        a_replica_that_stands_still_keeps_no_other_from_writing,
         what_was_acknowledged_before_the_server_was_killed_is_there,
     }
 }

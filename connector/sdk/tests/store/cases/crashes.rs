@@ -42,6 +42,13 @@ impl Writer {
         }
     }
 
+    /// Lets it stand still wherever it is, or go on.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Kills it, and reads what it acknowledged before.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();

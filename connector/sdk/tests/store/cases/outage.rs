@@ -82,3 +82,17 @@ pub(crate) async fn what_was_acknowledged_before_the_server_was_killed_is_there(
     }
     writer.kill();
 }
+
+pub(crate) async fn a_replica_that_stands_still_keeps_no_other_from_writing(world: World) {
+    let store = world.open();
+    let mut writer = Writer::start(&world);
+    for number in 0..12 {
+        // Wherever it is, and sooner or later between a change and its commit.
+        writer.read(5);
+        writer.signal("-STOP");
+        let new = new_row(&format!("other-{number}"));
+        store.insert(soon(), &mark(), &new).await.unwrap();
+        writer.signal("-CONT");
+    }
+    writer.kill();
+}
