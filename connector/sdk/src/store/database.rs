@@ -43,6 +43,8 @@ const OF_POSTGRES: &[&str] = &[
     "SET tcp_keepalives_interval = 5",
     "SET tcp_keepalives_count = 3",
     "SET synchronous_commit = 'on'",
+    // A ROLLBACK of nothing is no matter for the log.
+    "SET client_min_messages = 'error'",
 ];
 
 /// Which database it is.
@@ -147,10 +149,16 @@ impl Database {
                 })
             })
             // The pool waits without end for one that does not answer any more, and then has one less.
-            .after_release(|connection, _| {
+            .after_release(move |connection, _| {
                 Box::pin(async move {
-                    let answered = timeout(CONNECT, connection.ping()).await;
-                    answered.map_err(|_| sqlx::Error::PoolTimedOut)??;
+                    if sqlite {
+                        return Ok(true);
+                    }
+                    // Whoever was cut off while PostgreSQL was told to begin has left a transaction of which the driver
+                    // does not know: what the next one changes would not be committed.
+                    let ended = sqlx::query("ROLLBACK").execute(connection);
+                    let ended = timeout(CONNECT, ended).await;
+                    ended.map_err(|_| sqlx::Error::PoolTimedOut)??;
                     Ok(true)
                 })
             });

@@ -86,13 +86,24 @@ pub(crate) async fn what_was_acknowledged_before_the_server_was_killed_is_there(
 pub(crate) async fn a_replica_that_stands_still_keeps_no_other_from_writing(world: World) {
     let store = world.open();
     let mut writer = Writer::start(&world);
-    for number in 0..12 {
-        // Wherever it is, and sooner or later between a change and its commit.
-        writer.read(5);
-        writer.signal("-STOP");
-        let new = new_row(&format!("other-{number}"));
-        store.insert(soon(), &mark(), &new).await.unwrap();
-        writer.signal("-CONT");
-    }
+    writer.read(5);
+    let raw = world.raw().await;
+    let mut before = raw.begin().await.unwrap();
+    let lock = sqlx::query("UPDATE dcr_store SET sequence = sequence");
+    lock.execute(&mut *before).await.unwrap();
+    let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query(waiting)
+        .fetch_optional(&raw)
+        .await
+        .unwrap()
+        .is_none()
+    {}
+    // It is given the lock that all writes need, and neither commits nor dies.
+    writer.signal("-STOP");
+    before.rollback().await.unwrap();
+    store
+        .insert(soon(), &mark(), &new_row("other"))
+        .await
+        .unwrap();
     writer.kill();
 }
