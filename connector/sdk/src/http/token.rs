@@ -283,7 +283,7 @@ impl TokenSource {
         }
         // A token endpoint that hangs leaves the call itself the other half.
         let half = deadline.at_most(deadline.remaining() / 2);
-        let fetched = self.fetch(client, half).await;
+        let fetched = self.fetch_and_keep(client, half).await;
         renewing.ended(&fetched);
         match fetched {
             Ok(fresh) => Ok(fresh),
@@ -335,12 +335,23 @@ impl TokenSource {
                 Fault::new(FaultKind::Refused, message).reason(Reason::IdpCredentialRefused)
             );
         }
-        let fetched = self.fetch(client, deadline).await;
+        let fetched = self.fetch_and_keep(client, deadline).await;
         renewing.ended(&fetched);
         fetched
     }
 
-    /// Fetches a token: the credential and its rights as they are now.
+    /// Fetches the next current token.
+    async fn fetch_and_keep(
+        &self,
+        client: &Client,
+        deadline: Deadline,
+    ) -> Result<Arc<Token>, Fault> {
+        let token = self.fetch(client, deadline).await?;
+        self.slot.current.store(Some(Arc::clone(&token)));
+        Ok(token)
+    }
+
+    /// Fetches a token that nobody else has: the credential and its rights as they are now.
     pub(super) async fn fetch(
         &self,
         client: &Client,
@@ -387,13 +398,11 @@ impl TokenSource {
         }
         let life = grant.expires_in.map_or(USUAL_LIFE, Duration::from_secs);
         let life = life.min(LONGEST_LIFE);
-        let token = Arc::new(Token {
+        Ok(Arc::new(Token {
             value: grant.access_token,
             superseded: AtomicBool::new(false),
             renew_at: asked_at + life.mul_f32(0.8),
             expires_at: asked_at + life.saturating_sub(Duration::from_secs(1)),
-        });
-        self.slot.current.store(Some(Arc::clone(&token)));
-        Ok(token)
+        }))
     }
 }

@@ -179,6 +179,7 @@ async fn a_call_with_a_new_token_shares_it_with_no_other() {
         TOKEN => granted(asked),
         "POST /thing" if asked.nth < 3 => answer(200, "{}"),
         "POST /thing" => answer(401, ""),
+        "GET /thing" => answer(200, "{}"),
         _ => Reply::Unexpected,
     })
     .await;
@@ -187,6 +188,11 @@ async fn a_call_with_a_new_token_shares_it_with_no_other() {
         let call = client.post(&["thing"]);
         call.send_with_new_token(ample()).await.unwrap();
     }
+    // Nor with one that comes after it.
+    for _ in 0..2 {
+        client.get(&["thing"]).send(ample()).await.unwrap();
+    }
     assert_eq!(bore(&idp.asked("POST /thing")), [1, 2, 3]);
-    assert_eq!(idp.asked(TOKEN).len(), 3);
+    assert_eq!(bore(&idp.asked("GET /thing")), [4, 4]);
+    assert_eq!(idp.asked(TOKEN).len(), 4);
 }
