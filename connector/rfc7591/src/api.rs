@@ -239,7 +239,7 @@ impl Api {
             .registrar
             .at(Effect::Creates, Method::POST, &server.registration_endpoint)
             .json(metadata);
-        match &self.registration {
+        let answer = match &self.registration {
             Registration::Open => request.send_anonymously(deadline).await,
             Registration::InitialAccessToken(file) => {
                 let token = file.read().map_err(|problem| {
@@ -253,7 +253,8 @@ impl Api {
                 ..
             } => request.send_with_new_token(deadline).await,
             Registration::Credential { .. } => request.send(deadline).await,
-        }
+        };
+        Ok(told(answer?, Some(metadata)))
     }
 
     /// Reads, updates or deletes a registration; the answer as it is.
@@ -279,13 +280,14 @@ impl Api {
         if let Some(metadata) = metadata {
             request = request.json(metadata);
         }
-        match (&server.manager, place.token) {
+        let answer = match (&server.manager, place.token) {
             (Some(_), _) => request.send(deadline).await,
             (None, Some(token)) => request.send_with(token, deadline).await,
             (None, None) => Err(Fault::unsupported(
                 "The server gave no token to manage this client by: it can only be changed or deleted at the server.",
             )),
-        }
+        };
+        Ok(told(answer?, metadata))
     }
 
     /// The URI of a client's registration, if a token may be sent there: it is below the client configuration endpoint,
@@ -325,6 +327,16 @@ impl Api {
             Err(()) => return Err(Fault::internal("the registration endpoint has no path")),
         };
         self.client_uri(server, url.as_str())
+    }
+}
+
+/// An answer to what may have held a secret, which the server's own words may repeat.
+fn told(answer: Answer, asked: Option<&Metadata>) -> Answer {
+    let has = |member| asked.is_some_and(|asked| asked.contains_key(member));
+    if has("client_secret") || has("software_statement") {
+        answer.told_by_code()
+    } else {
+        answer
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::life::client;
-use crate::server::{Manners, Registration, Server};
+use crate::server::{Manners, PutSecret, Registration, Server};
 use crate::world::{DCRM, World, behaviour};
 
 /// The server does it, and its answer is lost on the way.
@@ -385,6 +385,27 @@ pub(crate) async fn no_secret_goes_to_a_guessed_token_endpoint() {
             .count(),
         0
     );
+    world.cut().await;
+}
+
+pub(crate) async fn a_secret_that_a_refusal_repeats_is_not_logged() {
+    let mut world = World::start(Manners {
+        put_secret: PutSecret::MustBeSent,
+        own_members: serde_json::Map::new(),
+        repeats_what_it_refuses: true,
+        ..Manners::default()
+    })
+    .await;
+    let (id, _) = client(&world).await;
+    let update = event(
+        "update_application",
+        &id,
+        &json!({"application_name": "second"}),
+    );
+    let _ = world.konnect.hook(&id, &update).await.refused(400);
+    let (_, printed) = world.command(&["check", "--probe"]).await;
+    assert!(printed.contains("invalid_client_metadata"), "{printed}");
+    // It is looked for in all that was printed.
     world.cut().await;
 }
 

@@ -68,6 +68,7 @@ fn main() -> ExitCode {
             a_grant_that_the_server_refuses_leaves_no_registration
             no_token_goes_where_an_answer_points
             no_secret_goes_to_a_guessed_token_endpoint
+            a_secret_that_a_refusal_repeats_is_not_logged
             an_answer_about_another_client_is_not_believed
             clients_that_cannot_be_managed_are_made_only_where_that_is_configured
             a_server_that_cannot_delete_says_so_before_the_first_delete

@@ -159,6 +159,9 @@ fn recording(manners: &Manners) -> Option<PathBuf> {
     let keeps_to_the_rfcs = manners.claims_uri.is_none()
         && manners.is_managed
         && !manners.says_200
+        && !manners.gives_no_secret
+        && manners.get_leaves_out.is_empty()
+        && manners.put_leaves_out.is_empty()
         && !manners.lists_auth_method;
     let name = if manners.dcrm { "curity" } else { "rfc7591" };
     keeps_to_the_rfcs.then(|| recordings().join(format!("{name}.jsonl")))

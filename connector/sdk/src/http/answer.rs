@@ -26,6 +26,8 @@ pub struct Answer {
     pub(super) body: Bytes,
     /// What was asked, for the log: method and path.
     pub(super) call: String,
+    /// Whether of a complaint only the code is told.
+    pub(super) by_code: bool,
 }
 
 impl std::fmt::Debug for Answer {
@@ -96,18 +98,30 @@ impl Answer {
     /// What a token endpoint refused (RFC 6749 section 5.2), by its code alone: the description may repeat the
     /// credential that was sent.
     pub(super) fn refusal_by_code(&self) -> String {
+        let message = format!("{} answered {}", self.call, self.status.as_u16());
+        match self.code() {
+            Some(code) => format!("{message}: {code}"),
+            None => message,
+        }
+    }
+
+    /// The code of a refusal, as RFC 6749 section 5.2 and RFC 7591 section 3.2.2 have it.
+    fn code(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct Refusal {
             error: String,
         }
-        let message = format!("{} answered {}", self.call, self.status.as_u16());
         let is_code = |c: char| c.is_ascii_lowercase() || c == '_';
-        match serde_json::from_slice::<Refusal>(&self.body) {
-            Ok(Refusal { error }) if error.len() <= 32 && error.chars().all(is_code) => {
-                format!("{message}: {error}")
-            }
-            _ => message,
-        }
+        let Refusal { error } = serde_json::from_slice(&self.body).ok()?;
+        (error.len() <= 32 && error.chars().all(is_code)).then_some(error)
+    }
+
+    /// The same answer, of which [`complaint`](Self::complaint) and all faults tell the code alone. For what was asked with
+    /// a secret in the body: a description may repeat it.
+    #[must_use]
+    pub fn told_by_code(mut self) -> Self {
+        self.by_code = true;
+        self
     }
 
     /// What the IdP says is wrong: the known members of an error body, never the body itself; at most 200 printable
@@ -124,6 +138,9 @@ impl Answer {
             error_message: Option<String>,
             error_summary: Option<String>,
             message: Option<String>,
+        }
+        if self.by_code {
+            return self.code();
         }
         let complaint: Complaint = serde_json::from_slice(&self.body).ok()?;
         // Graph nests: {"error": {"code", "message"}}.
@@ -205,6 +222,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from_static(body.as_bytes()),
             call: "POST /clients".to_owned(),
+            by_code: false,
         }
     }
 

@@ -253,6 +253,7 @@ impl Client {
             headers,
             body: body.freeze(),
             call,
+            by_code: false,
         })
     }
 }

@@ -182,6 +182,11 @@ impl Clients {
         if manners.put_secret == PutSecret::Unsupported {
             return (StatusCode::METHOD_NOT_ALLOWED, None);
         }
+        if manners.repeats_what_it_refuses {
+            let why = String::from_utf8_lossy(body).replace('"', "'");
+            let said = error("invalid_client_metadata", &why);
+            return (StatusCode::BAD_REQUEST, Some(said));
+        }
         if let Some(member) = OF_THE_SERVER.iter().find(|m| asked.contains_key(**m)) {
             let why = format!("{member} is not for an update to say");
             return self.refused("invalid_client_metadata", &why);

@@ -66,6 +66,8 @@ pub(crate) struct Manners {
     pub(crate) put_leaves_out: &'static [&'static str],
     /// Whether a PUT leaves redirect URIs out that a POST takes, and says nothing of it.
     pub(crate) put_drops_redirect_uris: bool,
+    /// Whether it refuses every update, and says what it was.
+    pub(crate) repeats_what_it_refuses: bool,
     /// Whether its discovery document names the token endpoint.
     pub(crate) names_token_endpoint: bool,
     /// Whether the secret before opens tokens, too (Curity's rotated-secret-ttl).
@@ -109,6 +111,7 @@ impl Default for Manners {
             get_leaves_out: &[],
             put_leaves_out: &[],
             put_drops_redirect_uris: false,
+            repeats_what_it_refuses: false,
             names_token_endpoint: true,
             old_secret_lives_on: false,
             gives_no_secret: false,
