@@ -27,6 +27,9 @@ pub(crate) const USUAL_TIME: Duration = Duration::from_secs(8);
 /// Between two looks at what changes by itself.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
+/// In the place of a message.
+const WITHHELD: &str = "(withheld, for it holds a secret)";
+
 pub(crate) type Answer<T> = Result<T, Refusal>;
 
 /// The gateway of a run, shared by its checks.
@@ -172,7 +175,7 @@ impl Bridge {
         let answer = self.send_noting_no_failure(channel, request).await;
         answer.map_err(|mut refusal| {
             if self.journal.refused::<Q>(&refusal) {
-                "(withheld, for it holds a secret)".clone_into(&mut refusal.message);
+                WITHHELD.clone_into(&mut refusal.message);
             }
             refusal
         })
@@ -181,7 +184,16 @@ impl Bridge {
     /// Makes a call that may end otherwise than the rules for every call say: there is no time for an answer, or the gRPC
     /// library itself refuses it.
     pub(crate) async fn send_quietly<Q: Rpc>(&self, request: Request<Q>) -> Answer<Q::Answer> {
-        self.send_noting_no_failure(self.channel(), request).await
+        let answer = self.send_noting_no_failure(self.channel(), request).await;
+        answer.map_err(|refusal| self.without_secrets(refusal))
+    }
+
+    /// The same, as it may be printed.
+    pub(crate) fn without_secrets(&self, mut refusal: Refusal) -> Refusal {
+        if self.journal.knows_secret_in(&refusal) {
+            WITHHELD.clone_into(&mut refusal.message);
+        }
+        refusal
     }
 
     /// What asks to slow down has done nothing, and is asked again, unless it is a call that is never sent again: then the

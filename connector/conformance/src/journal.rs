@@ -53,6 +53,10 @@ impl Notes {
             value.len() >= SHORTEST && bytes.windows(value.len()).any(|window| window == value)
         })
     }
+
+    fn knows_secret_of(&self, refusal: &Refusal) -> bool {
+        self.knows_secret_in(refusal.message.as_bytes()) || self.knows_secret_in(&refusal.packed)
+    }
 }
 
 impl Journal {
@@ -63,6 +67,11 @@ impl Journal {
     /// A secret that must not be seen again.
     pub(crate) fn delivered(&self, secret: Option<&v1::Secret>) {
         self.lock().secrets.extend(secret.cloned());
+    }
+
+    /// Whether a status shows a secret that was delivered.
+    pub(crate) fn knows_secret_in(&self, refusal: &Refusal) -> bool {
+        self.lock().knows_secret_of(refusal)
     }
 
     pub(crate) fn answered<Q: Rpc>(&self, answer: &Q::Answer) {
@@ -128,8 +137,7 @@ impl Journal {
                 )
             });
         }
-        let leaks = notes.knows_secret_in(refusal.message.as_bytes())
-            || notes.knows_secret_in(&refusal.packed);
+        let leaks = notes.knows_secret_of(refusal);
         notes.judge(Rule::Secrecy, !leaks, || {
             format!(
                 "{}'s {:?} holds a secret in its status",

@@ -86,7 +86,11 @@ impl Tokens {
             let has = scope.is_none_or(|s| told.is_empty() || told.split(' ').any(|t| t == s));
             return Ok(has);
         }
-        // RFC 6749 section 5.2; some servers say unauthorized_client where a secret is wrong.
+        // RFC 6749 section 5.2: 401 is for credentials alone, whatever the server calls it.
+        if status == reqwest::StatusCode::UNAUTHORIZED {
+            return Ok(false);
+        }
+        // Some servers say unauthorized_client where a secret is wrong.
         match text("error") {
             "invalid_client" | "unauthorized_client" => Ok(false),
             "invalid_scope" if scope.is_some() => Ok(false),

@@ -22,9 +22,13 @@ mod state;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
 use dcr_conformance::{Checked, Options, Report, list, run, run_until};
 use dcr_proto::v1;
 use dcr_proto::v1::connector_service_client::ConnectorServiceClient;
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
@@ -120,6 +124,36 @@ async fn what_asks_to_slow_down_is_waited_for() {
     let only = ["delete/", "rotate/", "listing/"].map(str::to_owned);
     let report = against(Fault::Throttles, only.into()).await;
     report.assert_passed();
+}
+
+/// A token endpoint before another, which refuses with 401 and without a code of OAuth's.
+async fn refusing_in_its_own_words(behind: String) -> String {
+    let asked = async move |headers: HeaderMap, body: Bytes| {
+        let http = reqwest::Client::new().post(behind.clone());
+        let answer = http.headers(headers).body(body).send().await.unwrap();
+        if answer.status().is_success() {
+            (StatusCode::OK, answer.bytes().await.unwrap())
+        } else {
+            (
+                StatusCode::UNAUTHORIZED,
+                Bytes::from("{\"error\": \"access_denied\"}"),
+            )
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let router = Router::new().fallback(asked);
+    tokio::spawn(async { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_401_of_the_token_endpoint_refuses_whatever_it_says() {
+    let mut options = memory::start().await;
+    options.only = vec!["rotate/ends_the_old_secret".to_owned()];
+    let url = options.tokens.token_url.take().unwrap();
+    options.tokens.token_url = Some(refusing_in_its_own_words(url).await);
+    run(options).await.unwrap().assert_passed();
 }
 
 #[test]

@@ -40,7 +40,6 @@ impl Faulty {
                 .grant_types
                 .retain(|grant| grant != "dcr_conformance_grant"),
             Fault::ForgetsProbe => message.probe = false,
-            Fault::AnyMessage if name.len() > 1000 => message.name.truncate(10),
             _ => {}
         }
         Ok(())
