@@ -7,11 +7,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::load::Mix;
+use crate::tokens::Wanted;
 
 /// Plays Konnect's Dev Portal against a DCR bridge, so that you know what Konnect will find before you give it the URL.
 ///
 /// Every client that it creates is called `konnect-sim ...` (Verify's: `probe`) and is deleted at the end, also after a
-/// failure or Ctrl-C; what could not be deleted is named. Exit code 0: all is well. 1: something failed, or was left behind. 2: the command
+/// failure or Ctrl-C; what could not be deleted is named, all of it in `--json`. Exit code 0: all is well. 1: something failed, or was left behind. 2: the command
 /// line is wrong.
 #[derive(Debug, Parser)]
 #[command(name = "konnect-sim", version)]
@@ -40,11 +41,38 @@ pub(crate) struct Target {
     /// How long a call may take, in seconds. Konnect's is not published; the host of Kong's own example stops at 10.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, global = true, help_heading = "Bridge", value_parser = clap::value_parser!(u64).range(1..=300))]
     timeout: u64,
+    /// How long to wait in all, in seconds, where the bridge answers 429 with a Retry-After.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 300,
+        global = true,
+        help_heading = "Bridge"
+    )]
+    patience: u64,
+    /// A scope to ask for in token requests.
+    #[arg(long, value_name = "SCOPE", global = true, help_heading = "Bridge")]
+    token_scope: Option<String>,
+    /// An audience to ask for in token requests, where the IdP wants one.
+    #[arg(long, value_name = "AUDIENCE", global = true, help_heading = "Bridge")]
+    token_audience: Option<String>,
 }
 
 impl Target {
     pub(crate) fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout)
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience)
+    }
+
+    /// What token requests ask for beside a token.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted {
+            scope: self.token_scope.clone(),
+            audience: self.token_audience.clone(),
+        }
     }
 
     /// The base URL, without slashes at its end.

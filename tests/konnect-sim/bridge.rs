@@ -35,6 +35,8 @@ pub(crate) struct Exchange {
     pub(crate) asked: String,
     pub(crate) answer: Answer,
     pub(crate) took: Duration,
+    /// Whether the answer holds the key or a client secret, and must not be shown.
+    holds_secret: bool,
 }
 
 impl Exchange {
@@ -52,8 +54,12 @@ impl Exchange {
         Some(self.json()?.get(member)?.as_str()?.to_owned())
     }
 
-    /// What the bridge says went wrong, shortened; only of an answer that holds no secret.
+    /// What the bridge says went wrong, shortened; nothing of an answer that holds a secret.
     pub(crate) fn complaint(&self) -> String {
+        if self.holds_secret {
+            return "with an answer that is not shown, for it holds the key or a client secret"
+                .to_owned();
+        }
         let said = self.text("error_description");
         let said = said.unwrap_or_else(|| self.answer.text());
         match said.char_indices().nth(300) {
@@ -71,8 +77,10 @@ pub(crate) struct Made {
     pub(crate) clients: BTreeSet<String>,
     /// Names of clients that may have been made by a create that was never answered: the first few.
     pub(crate) unanswered: Vec<String>,
-    /// Creates that were never answered, or answered with success and no client id.
+    /// Creates that were never answered, or with a failure of the bridge's, or with success and no client id.
     pub(crate) unknown: usize,
+    /// Whether a 429 was left at that, for want of patience.
+    pub(crate) impatient: bool,
 }
 
 struct Shared {
@@ -80,6 +88,8 @@ struct Shared {
     key: String,
     tls: ClientConfig,
     timeout: Duration,
+    /// How long is waited yet where a 429 asks for it.
+    patience: Mutex<Duration>,
     calls: TaskTracker,
     made: Mutex<Made>,
 }
@@ -94,12 +104,19 @@ pub(crate) struct Bridge {
 
 impl Bridge {
     /// The bridge at a base URL without a slash at its end.
-    pub(crate) fn new(base_url: &str, key: &str, tls: ClientConfig, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        base_url: &str,
+        key: &str,
+        tls: ClientConfig,
+        timeout: Duration,
+        patience: Duration,
+    ) -> Self {
         let shared = Shared {
             base_url: base_url.to_owned(),
             key: key.to_owned(),
             tls,
             timeout,
+            patience: Mutex::new(patience),
             calls: TaskTracker::new(),
             made: Mutex::default(),
         };
@@ -149,8 +166,15 @@ impl Bridge {
             let exchange = self.once(call).await?;
             let wait = exchange.answer.header("retry-after");
             let wait = wait.and_then(|text| text.parse::<u64>().ok());
-            match wait.filter(|seconds| *seconds <= LONGEST_WAIT) {
-                Some(seconds) if exchange.status() == StatusCode::TOO_MANY_REQUESTS => {
+            let wait = wait.filter(|seconds| {
+                *seconds <= LONGEST_WAIT && exchange.status() == StatusCode::TOO_MANY_REQUESTS
+            });
+            match wait {
+                Some(seconds) if !self.shared.waits(seconds.max(1)) => {
+                    self.made().impatient = true;
+                    return Ok(exchange);
+                }
+                Some(seconds) => {
                     if seconds > 2 {
                         let _ = std::io::Write::write_all(
                             &mut stderr(),
@@ -187,12 +211,22 @@ impl Bridge {
             answer
                 .map(|answer| Exchange {
                     asked: asked.clone(),
+                    holds_secret: this.holds_secret(&answer),
                     answer,
                     took,
                 })
                 .map_err(|e| format!("{asked}: {}", explained(&e)))
         });
         answered.await.map_err(|e| e.to_string())?
+    }
+
+    /// Whether an answer holds the key, or a client secret: one that is known, or one that nobody has seen yet.
+    fn holds_secret(&self, answer: &Answer) -> bool {
+        let text = answer.text();
+        let journal = self.journal.as_ref();
+        text.contains(&self.shared.key)
+            || text.contains("\"client_secret\"")
+            || journal.is_some_and(|journal| journal.holds_secret(answer))
     }
 
     fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, String> {
@@ -219,6 +253,14 @@ impl Bridge {
 }
 
 impl Shared {
+    /// Whether there is patience left for so many seconds, which is less then.
+    fn waits(&self, seconds: u64) -> bool {
+        let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = patience.checked_sub(Duration::from_secs(seconds));
+        *patience = left.unwrap_or(*patience);
+        left.is_some()
+    }
+
     fn http(&self) -> Http {
         // Shorter than servers keep a connection that is not used, or a request would be sent into its closing.
         let idle = Some(Duration::from_secs(1));
@@ -243,14 +285,15 @@ impl Shared {
                 (Some(Some(id)), _) if !id.is_empty() => {
                     self.made().clients.insert(id);
                 }
-                (Some(_), _) | (None, None) => {
+                (None, Some(answer)) if !answer.status.is_server_error() => {}
+                // Whoever fails may have failed after the client was made.
+                _ => {
                     let mut made = self.made();
                     made.unknown += 1;
                     if made.unanswered.len() < NAMES {
                         made.unanswered.push(name.chars().take(40).collect());
                     }
                 }
-                (None, Some(_)) => {}
             }
         }
         if let (Some(id), Some(answer)) = (&call.deletes, answer)

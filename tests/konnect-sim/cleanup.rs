@@ -9,7 +9,7 @@ use crate::call::Call;
 
 /// How often a delete that failed is tried again.
 const ATTEMPTS: u64 = 3;
-/// How many ids are named.
+/// How many ids are named; in JSON they all are.
 const NAMED: usize = 10;
 
 /// Deletes every client that was made, over so many connections, and says what stays.
@@ -45,6 +45,12 @@ pub(crate) fn left_behind(bridge: &Bridge) -> Vec<String> {
             made.clients.len(),
             named.join(", ")
         ));
+    }
+    if made.impatient {
+        troubles.push(
+            "The bridge asked to wait for longer than --patience: not everything was looked at. Raise its rate limit, or the patience."
+                .to_owned(),
+        );
     }
     if made.unknown > 0 {
         troubles.push(format!(

@@ -88,10 +88,11 @@ fn bridge(target: &Target) -> Result<(Bridge, Option<Tokens>), String> {
         (None, false) => trust::nobody(),
         (file, _) => trust::config(file.as_deref()),
     }?;
-    let patience = target.timeout();
+    let timeout = target.timeout();
     let tokens = target.token_url.as_deref();
-    let tokens = tokens.map(|url| Tokens::new(url, tls.clone(), patience));
-    Ok((Bridge::new(&base_url, &key, tls, patience), tokens))
+    let tokens = tokens.map(|url| Tokens::new(url, tls.clone(), timeout, target.wanted()));
+    let bridge = Bridge::new(&base_url, &key, tls, timeout, target.patience());
+    Ok((bridge, tokens))
 }
 
 /// Runs a command that ends in a report, cleans up whatever it did, and tells whether all was well.
@@ -126,6 +127,7 @@ async fn tried(
         () = self::interrupted() => cleanup::left_behind(&bridge),
     };
     report.troubles.extend(troubles);
+    report.left = bridge.made().clients.iter().cloned().collect();
     console.sum_up(&report);
     if let Some(path) = &files.junit {
         report::write("--junit", path, &report::junit(&report))?;

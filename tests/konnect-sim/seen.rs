@@ -22,6 +22,9 @@ impl Seen {
     /// Makes a call.
     pub(crate) async fn of(bridge: &Bridge, call: &Call) -> Self {
         match bridge.call(call).await {
+            Ok(exchange) if exchange.status() == 429 && bridge.made().impatient => {
+                Self::Never("the bridge asks to wait for longer than --patience".to_owned())
+            }
             Ok(exchange) => Self::Answered(exchange),
             Err(e) => Self::Silent(e),
         }

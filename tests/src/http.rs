@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Version};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,6 +16,9 @@ use crate::certificates::{provider, roots};
 
 /// Longer than anything the bridge may take; who waits so long waits for nothing.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The largest answer that is read, in bytes: no bridge, IdP or metrics page has so much to say.
+const LARGEST: usize = 8 * 1024 * 1024;
 
 /// A whole answer.
 #[derive(Debug, Clone)]
@@ -128,7 +131,8 @@ impl Http {
         let exchange = async {
             let answer = self.client.request(request).await.map_err(|e| say(&e))?;
             let (head, body) = answer.into_parts();
-            let body = body.collect().await.map_err(|e| say(&e))?.to_bytes();
+            let body = Limited::new(body, LARGEST).collect().await;
+            let body = body.map_err(|e| say(&*e))?.to_bytes();
             Ok(Answer {
                 status: head.status,
                 headers: head.headers,

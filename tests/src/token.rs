@@ -23,6 +23,7 @@ pub enum Method {
 pub struct TokenEndpoint {
     url: String,
     http: Http,
+    audience: Option<String>,
 }
 
 impl TokenEndpoint {
@@ -38,7 +39,14 @@ impl TokenEndpoint {
         Self {
             url: url.to_owned(),
             http,
+            audience: None,
         }
+    }
+
+    /// The same, which asks for this audience.
+    #[must_use]
+    pub fn for_audience(self, audience: Option<String>) -> Self {
+        Self { audience, ..self }
     }
 
     /// Where it is.
@@ -69,6 +77,11 @@ impl TokenEndpoint {
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let mut form = vec![("grant_type", "client_credentials")];
         form.extend(scope.map(|scope| ("scope", scope)));
+        form.extend(
+            self.audience
+                .iter()
+                .map(|audience| ("audience", &**audience)),
+        );
         let mut request = Request::post(&self.url)
             .header("content-type", "application/x-www-form-urlencoded")
             .header("accept", "application/json");

@@ -290,10 +290,122 @@ async fn a_bridge_that_answers_200_to_everything_fails() {
 }
 
 #[tokio::test]
+async fn no_secret_is_shown_that_a_failure_holds() {
+    let keys = |keys: &[String]| json!({"error_description": format!("headers: {keys:?}")});
+    let fault = faults::after(move |asked, said| match asked.operation {
+        "create" => *said = Said::new(500, keys(&asked.keys)),
+        "rotate" => said.status = 409,
+        _ => {}
+    });
+    let bridge = Bridge::start(fault).await;
+    let load = ["load", "--seconds", "1", "--mix", "create=1"];
+    for words in [
+        &["smoke"][..],
+        &["contract", "--only", "create: answers 201"],
+        &load,
+    ] {
+        let run = Run::of(&bridge.base_url, KEY, words).await;
+        assert_eq!(run.code, Some(1));
+        let all = format!("{}{}{}", run.printed, run.json, run.junit);
+        assert!(all.contains("that is not shown"), "{all}");
+        assert!(!all.contains(KEY), "{all}");
+    }
+    let rotated = faults::status("rotate", 409);
+    let bridge = Bridge::start(rotated).await;
+    let words = ["contract", "--only", "rotate: answers 200"];
+    let run = Run::of(&bridge.base_url, KEY, &words).await;
+    let all = format!("{}{}{}", run.printed, run.json, run.junit);
+    assert!(
+        all.contains("answered 409 with an answer that is not shown"),
+        "{all}"
+    );
+    assert!(!all.contains("client_secret\\\":"), "{all}");
+}
+
+#[tokio::test]
+async fn a_bridge_that_asks_to_wait_for_ever_is_not_waited_for() {
+    let bridge = Bridge::start(faults::after(|asked, said| {
+        if asked.operation == "list" {
+            *said = Said::refusal(429);
+        }
+    }))
+    .await;
+    let words = [
+        "contract",
+        "--patience",
+        "1",
+        "--only",
+        "list: ",
+        "--only",
+        "create: ",
+    ];
+    let run = Run::of(&bridge.base_url, KEY, &words).await;
+    assert_eq!(run.code, Some(1), "{}", run.printed);
+    assert_eq!(run.names(&["failed"]), BTreeSet::new(), "{}", run.printed);
+    assert!(
+        run.printed.contains("longer than --patience"),
+        "{}",
+        run.printed
+    );
+    let printed = &run.printed;
+    assert_eq!(
+        printed.matches("not everything was looked at").count(),
+        1,
+        "{printed}"
+    );
+}
+
+#[tokio::test]
+async fn tokens_are_asked_for_with_the_scope_and_audience_that_the_idp_wants() {
+    let bridge = Bridge::start(faults::after(|asked, said| {
+        let asks = |pair: &str| asked.rest.contains(pair);
+        if asked.operation == "token" && !(asks("scope=a") && asks("audience=b")) {
+            *said = Said::new(400, json!({"error": "invalid_scope"}));
+        }
+    }))
+    .await;
+    let words = [
+        "contract",
+        "--token-url",
+        &bridge.token_url,
+        "--only",
+        "rotate: ",
+    ];
+    let run = Run::of(&bridge.base_url, KEY, &words).await;
+    assert_eq!(run.code, Some(1), "{}", run.printed);
+    let failed = run.names(&["failed"]);
+    assert!(
+        failed.contains("rotate: the old secret opens nothing"),
+        "{failed:?}"
+    );
+    assert!(
+        run.printed.contains("does it want a --token-scope"),
+        "{}",
+        run.printed
+    );
+    let more = ["--token-scope", "a", "--token-audience", "b"];
+    let run = Run::of(&bridge.base_url, KEY, &[&words[..], &more].concat()).await;
+    run.passed();
+}
+
+#[tokio::test]
+async fn a_create_that_fails_may_have_left_a_client() {
+    let bridge = Bridge::start(faults::status("create", 502)).await;
+    let run = Run::of(&bridge.base_url, KEY, &["verify"]).await;
+    assert_eq!(run.code, Some(1));
+    let printed = &run.printed;
+    assert!(
+        printed.contains("Perhaps left behind: 1 creates"),
+        "{printed}"
+    );
+}
+
+#[tokio::test]
 async fn what_could_not_be_deleted_is_named() {
     let bridge = Bridge::start(faults::refusing("delete", 500, |_| true)).await;
     let run = Run::of(&bridge.base_url, KEY, &["verify"]).await;
     assert_eq!(run.code, Some(1));
+    assert_eq!(run.json["left"], json!(["c-s1"]));
     assert!(
         run.printed
             .contains("Left behind: 1 clients that could not be deleted: c-s1."),

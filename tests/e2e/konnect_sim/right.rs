@@ -23,7 +23,7 @@ pub(super) const KEY: &str = "the_key_of_a_bridge_in_a_test";
 pub(super) struct Asked {
     /// `create`, `delete`, `rotate`, `hook`, `list`, `add`, `remove`, `token`, or `other`.
     pub(super) operation: &'static str,
-    /// What follows the base URL.
+    /// What follows the base URL, or the form at the token endpoint.
     pub(super) rest: String,
     pub(super) keys: Vec<String>,
     pub(super) content_type: String,
@@ -128,7 +128,10 @@ async fn answer(
         said
     };
     tokio::time::sleep(said.after).await;
-    let response = Response::builder().status(said.status);
+    let mut response = Response::builder().status(said.status);
+    if said.status == 429 {
+        response = response.header("retry-after", "1");
+    }
     match said.body {
         Value::Null => response.body(Body::empty()),
         // What is no object in a text is a body as it stands.
@@ -153,6 +156,7 @@ fn ask(method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> Asked {
     if path == "/token" {
         asked.operation = "token";
         (asked.client_id, asked.secret) = credentials(text("authorization"), body);
+        asked.rest = String::from_utf8_lossy(body).into_owned();
         return asked;
     }
     let Some(rest) = path.strip_prefix("/b") else {

@@ -10,6 +10,7 @@ mod show;
 mod tally;
 mod worker;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,11 +56,13 @@ pub(crate) async fn run(bridge: &Bridge, options: &Load) -> Result<bool, String>
 
     let mut progress = Progress::new();
     let mut interrupted = false;
+    // Heard at any time, also while something else is told.
+    let mut signal = pin!(crate::interrupted());
     while !workers.is_empty() {
         tokio::select! {
             _ = workers.join_next() => {}
             () = progress.due() => progress.tell(&tally, began.elapsed()),
-            () = crate::interrupted(), if !interrupted => {
+            () = &mut signal, if !interrupted => {
                 interrupted = true;
                 stop.cancel();
             }
@@ -96,6 +99,7 @@ pub(crate) async fn run(bridge: &Bridge, options: &Load) -> Result<bool, String>
             "connections": options.connections,
             "load": summary.json(),
             "troubles": left,
+            "left": bridge.made().clients,
         });
         report::write("--json", path, &format!("{value:#}\n"))?;
     }

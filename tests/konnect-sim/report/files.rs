@@ -39,6 +39,7 @@ pub(crate) fn json(report: &Report) -> String {
         "failed": report.count("failed"),
         "skipped": report.count("skipped"),
         "troubles": report.troubles,
+        "left": report.left,
         "checks": report.entries.iter().map(entry).collect::<Vec<Value>>(),
     });
     format!("{value:#}\n")

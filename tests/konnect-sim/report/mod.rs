@@ -69,6 +69,8 @@ pub(crate) struct Report {
     pub(crate) entries: Vec<Entry>,
     /// What went wrong beside them: the run was interrupted, something could not be cleaned up. Each is a failure.
     pub(crate) troubles: Vec<String>,
+    /// The ids of all clients that could not be deleted.
+    pub(crate) left: Vec<String>,
 }
 
 impl Report {
@@ -79,6 +81,7 @@ impl Report {
             subject: subject.to_owned(),
             entries: Vec::new(),
             troubles: Vec::new(),
+            left: Vec::new(),
         }
     }
 
