@@ -221,16 +221,17 @@ async fn stopped_in_a_create(fault: Fault, stops: usize) -> (Options, Report) {
         patience: Duration::from_millis(300),
         ..behind.clone()
     };
-    let made = async |mut left: Option<()>| {
-        if left.take().is_none() {
+    // First when the client is there, then at once: by then the connector behind may have undone it by itself.
+    let stop = async |stopped: usize| {
+        if stopped == stops {
             return std::future::pending().await;
         }
-        while clients(&behind).await == BEFORE {
+        while stopped == 0 && clients(&behind).await == BEFORE {
             tokio::task::yield_now().await;
         }
     };
-    let mut stops = std::iter::repeat_n((), stops);
-    let report = run_until(options, || made(stops.next()), |_| {}).await;
+    let mut numbers = 0..=stops;
+    let report = run_until(options, || stop(numbers.next().unwrap_or(stops)), |_| {}).await;
     (behind, report.unwrap())
 }
 
