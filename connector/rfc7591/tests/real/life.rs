@@ -8,7 +8,9 @@ use crate::Setup;
 use crate::server::GRANTED;
 use crate::world::{Store, World, ferry};
 
-const GRANTS: &str = "  grants:
+pub(crate) const AUDIENCE: &str = "https://api.ferry.example";
+/// What registrations for an API grant; every one of [`AUDIENCE`].
+pub(crate) const GRANTS: &str = "  grants:
   - audience: https://api.ferry.example
     scopes: [orders.write]
 ";
@@ -122,7 +124,7 @@ pub(crate) async fn a_registration_grants_a_scope_or_is_refused(setup: &'static 
     let world = World::with(setup, &Store::Sqlite, GRANTS).await;
     let konnect = &world.konnect;
     let (id, secret) = world.client().await;
-    let entity = |kind: &str, id: &str| json!({"api_product_version_id": id, "audience": "https://api.ferry.example", "event": kind});
+    let entity = |kind: &str, id: &str| json!({"api_product_version_id": id, "audience": AUDIENCE, "event": kind});
     assert!(!server.opens_for(&id, &secret, GRANTED).await);
     for (kind, entity_id, granted) in [
         ("add_registration", "e1", true),

@@ -110,6 +110,7 @@ fn scenarios(setup: &'static Setup) -> Vec<Scenario> {
         all.extend(scenarios! { setup,
             replicas:
                 two_replicas_update_one_client_at_once
+                registrations_that_two_replicas_begin_at_once_are_all_kept
                 a_client_that_one_replica_deletes_is_gone_for_the_other;
             kills:
                 killed_replicas_and_a_killed_postgresql_lose_no_client;
