@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use dcr_tests::konnect::event;
 use dcr_tests::{Konnect, Planted};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -51,9 +51,14 @@ pub(crate) async fn killed_replicas_and_a_killed_postgresql_lose_no_client(setup
     let before = setup.server.clients().await;
     let load = Working::begin(setup, &[&world.konnect, &other.konnect], &mut dice);
     let mut connectors_killed = 0;
-    for _ in 0..setup.arguments.kills {
+    // Each at least once.
+    let mut killed: Vec<_> = (0..setup.arguments.kills.max(2))
+        .map(|number| if number < 2 { number == 0 } else { dice.bool() })
+        .collect();
+    dice.shuffle(&mut killed);
+    for is_connector in killed {
         sleep(Duration::from_millis(dice.u64(200..1500))).await;
-        if dice.bool() {
+        if is_connector {
             world.restart().await;
             connectors_killed += 1;
         } else {
@@ -152,16 +157,18 @@ async fn aftermath(
     let Listed { live, intents } = listed(world).await;
 
     // All that the server has, the store has, or it has an intent for it.
-    let unknown = at_server
+    let unknown: BTreeSet<_> = at_server
         .iter()
         .filter(|id| !live.contains_key(*id))
-        .count();
+        .cloned()
+        .collect();
+    let allowed = intents.min(kills * AT_ONCE + disowned(setup));
     assert!(
-        unknown <= intents,
-        "the server has {unknown} clients that the store does not have, which has {intents} open intents"
+        unknown.len() <= allowed,
+        "the server has clients that the store does not have, and there is reason for {allowed} of them: {unknown:?}"
     );
 
-    let (mut managed, mut lost, mut gone) = (0, Vec::new(), 0);
+    let (mut managed, mut lost, mut gone) = (0, BTreeSet::new(), 0);
     for (id, client) in &heard {
         match client.deletion {
             Deletion::Done => {
@@ -195,15 +202,16 @@ async fn aftermath(
                     client.was_cut && client.through == 0,
                     "{id} was lost with no call of a killed connector on its way: {failed}"
                 );
-                lost.push(id);
+                lost.insert(id.clone());
             }
         }
     }
     say(&format!(
         "  {} clients delivered: {gone} deleted under load, {managed} managed afterwards, {} whose token was replaced in the \
-         instant of a kill; {unknown} at the server with an open intent alone",
+         instant of a kill; {} at the server with an open intent alone",
         heard.len(),
-        lost.len()
+        lost.len(),
+        unknown.len()
     ));
     assert!(managed > 0, "nothing was left to look at");
     assert!(
@@ -211,6 +219,36 @@ async fn aftermath(
         "{} clients lost by {kills} kills",
         lost.len()
     );
+    only_left(setup, before, &(&lost | &unknown)).await;
+}
+
+/// How many registrations the server has answered by a failure, and may have made all the same.
+fn disowned(setup: &Setup) -> usize {
+    let path = setup.server.registration_path();
+    let seen = setup.proxy.seen();
+    let failed = seen.iter().filter(|exchange| {
+        let answer = exchange.answer.as_ref();
+        exchange.method == Method::POST
+            && exchange.target == path
+            && answer.is_some_and(|answer| answer.status.is_server_error())
+    });
+    failed.count()
+}
+
+/// Waits until the server has no more clients than those: what was deleted is gone, and what nobody heard of is undone.
+async fn only_left(setup: &Setup, before: &BTreeSet<String>, expected: &BTreeSet<String>) {
+    let end = Instant::now() + HELD;
+    loop {
+        let left = &setup.server.clients().await - before;
+        if left == *expected {
+            return;
+        }
+        assert!(
+            Instant::now() < end,
+            "the server has {left:?}, and there is reason for {expected:?}"
+        );
+        sleep(PAUSE).await;
+    }
 }
 
 /// The same, once nobody holds the client any more. What a killed replica held, the others keep their hands off until its
