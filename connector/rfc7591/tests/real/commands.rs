@@ -8,8 +8,9 @@ use std::time::Duration;
 use dcr_tests::{Folder, Process};
 
 use crate::Setup;
-use crate::server::SCOPE;
-use crate::world::World;
+use crate::life::{AUDIENCE, GRANTS};
+use crate::server::{GRANTED, SCOPE};
+use crate::world::{Store, World};
 
 /// Longer than such a run may take.
 const LIMIT: Duration = Duration::from_mins(4);
@@ -43,12 +44,14 @@ pub(crate) async fn konnect_sim_is_content(setup: &'static Setup) {
 }
 
 pub(crate) async fn conformance_is_content(setup: &'static Setup) {
-    let mut world = World::start(setup).await;
+    let updates = setup.server.updates();
+    let grants = if updates { GRANTS } else { "" };
+    let mut world = World::with(setup, &Store::Sqlite, grants).await;
     let before = setup.server.clients().await;
     let address = format!("http://{}", world.connector.address);
     let token_url = setup.server.token_url();
     let parallel = setup.server.at_once().to_string();
-    let words = [
+    let mut words = vec![
         "--parallel",
         &parallel,
         "--connector",
@@ -64,6 +67,10 @@ pub(crate) async fn conformance_is_content(setup: &'static Setup) {
         "--token-scope",
         SCOPE,
     ];
+    if updates {
+        words.extend(["--profile", "grants", "--mapped-audience", AUDIENCE]);
+        words.extend(["--mapped-scope", GRANTED]);
+    }
     content(&setup.arguments.conformance, &words).await;
     left_nothing(&mut world, &before).await;
     world.end().await;
