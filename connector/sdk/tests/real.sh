@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 cargo test --quiet -p dcr-connector --features store --test store -- \
-    --postgres connector/rfc7591/tests/servers/postgresql.sh
+    --postgres "$PWD/connector/rfc7591/tests/servers/postgresql.sh"
