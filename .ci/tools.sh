@@ -31,11 +31,15 @@ python_with_schemas() {
     python_with "$at" kubernetes-validate==1.37.0 && "$at/bin/python" "$@"
 }
 
-# The checker of recorded exchanges, which stands beside the API documents: check_exchanges SPECS_FOLDER [OPTION]... FILE
+# The checker of recorded exchanges, which stands beside the API documents.
+checker=${DCR_SPECS:-../shared/specs}/check-exchanges
+need_checker() { [ -x "$checker" ] || { echo "the checker of recordings is missing: set DCR_SPECS" >&2; return 1; }; }
+
+# Holds a recording against an API document: check_exchanges DOCUMENT ACCEPTED_FILE RECORDING
 check_exchanges() {
-    local specs=$1 at=$DCR_CACHE/check-exchanges-1
-    shift
-    python_with "$at" openapi-schema-validator==0.9.0 PyYAML==6.0.4 && "$at/bin/python" "$specs/check-exchanges" "$@"
+    local at=$DCR_CACHE/check-exchanges-1
+    need_checker && python_with "$at" openapi-schema-validator==0.9.0 PyYAML==6.0.4 &&
+        "$at/bin/python" "$checker" --spec "${checker%/*}/$1.json" --strict-members --ignore "$2" "$3"
 }
 
 # Built without optimisation: 45 s instead of minutes, for a run of two.

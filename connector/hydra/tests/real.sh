@@ -6,37 +6,16 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
 . .ci/tools.sh
+. .ci/servers.sh
 here=connector/hydra
-# Where the API document and the checker of recordings are.
-specs=${DCR_SPECS:-../shared/specs}
 target=${CARGO_TARGET_DIR:-target}
 
-say() { printf '== %s\n' "$*" >&2; }
-
-umask 077
-mkdir -p "$DCR_CACHE"
-work=$(mktemp -d)
-hydra=
-finish() {
-    local status=$?
-    [ "$status" = 0 ] || tail -n 20 "$work/hydra.log" 2>/dev/null || true
-    if [ -n "$hydra" ]; then
-        kill "$hydra" 2>/dev/null || true
-        wait "$hydra" 2>/dev/null || true
-    fi
-    rm -rf "$work"
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
-
-for tool in python3 curl cargo; do
-    command -v "$tool" >/dev/null || { say "$tool is missing"; exit 1; }
-done
-[ -x "$specs/check-exchanges" ] || { say "the checker of recordings is missing: set DCR_SPECS"; exit 1; }
+work_folder
+need python3 curl cargo
+need_checker
+mkdir -p "$DCR_CACHE" "$work/hydra"
 dist=$(bash "$here/tests/install.sh")
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 public=$(free_port) admin=$(free_port)
 cat >"$work/hydra.yml" <<YAML
 dsn: memory
@@ -48,25 +27,19 @@ urls:
   self: {issuer: "http://127.0.0.1:$public/"}
   consent: http://127.0.0.1:1/consent
   login: http://127.0.0.1:1/login
-secrets: {system: ["$(python3 -c 'import secrets; print(secrets.token_urlsafe(24))')"]}
+secrets: {system: ["$(password)"]}
 YAML
 say "starting Hydra at http://127.0.0.1:$admin"
-SQA_OPT_OUT=true "$dist/hydra" serve all --dev --sqa-opt-out -c "$work/hydra.yml" >"$work/hydra.log" 2>&1 &
-hydra=$!
+SQA_OPT_OUT=true "$dist/hydra" serve all --dev --sqa-opt-out -c "$work/hydra.yml" >"$work/hydra/log" 2>&1 &
+echo $! >"$work/hydra/pid"
 
 say "building"
 cargo build --quiet -p dcr-gateway -p dcr-connector-hydra
 cargo build --quiet -p dcr-tests --bin konnect-sim
 cargo build --quiet -p dcr-connector-hydra --example hydra-real
 
-for url in "http://127.0.0.1:$admin/health/ready" "http://127.0.0.1:$public/health/ready"; do
-    for _ in $(seq 300); do
-        curl -sf -o /dev/null "$url" && break
-        kill -0 "$hydra" 2>/dev/null || break
-        sleep 0.1
-    done
-    curl -sf -o /dev/null "$url" || { say "Hydra did not start"; exit 1; }
-done
+await "$work/hydra" "http://127.0.0.1:$admin/health/ready"
+await "$work/hydra" "http://127.0.0.1:$public/health/ready"
 
 failed=0
 "$target/debug/examples/hydra-real" \
@@ -75,6 +48,5 @@ failed=0
     --konnect-sim "$target/debug/konnect-sim" || failed=1
 
 say "checking the recording against Hydra's API document"
-check_exchanges "$specs" --spec "$specs/hydra.json" --strict-members \
-    --ignore "$here/tests/accepted.txt" "$work/recording.jsonl" || failed=1
+check_exchanges hydra "$here/tests/accepted.txt" "$work/recording.jsonl" || failed=1
 exit "$failed"

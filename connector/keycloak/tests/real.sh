@@ -6,62 +6,35 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
 . .ci/tools.sh
+. .ci/servers.sh
 here=connector/keycloak
-# Where the API document and the checker of recordings are.
-specs=${DCR_SPECS:-../shared/specs}
 target=${CARGO_TARGET_DIR:-target}
 
-say() { printf '== %s\n' "$*" >&2; }
-
-umask 077
-mkdir -p "$DCR_CACHE"
-work=$(mktemp -d)
-keycloak=
-finish() {
-    local status=$?
-    [ "$status" = 0 ] || tail -n 20 "$work/keycloak.log" 2>/dev/null || true
-    if [ -n "$keycloak" ]; then
-        kill "$keycloak" 2>/dev/null || true
-        wait "$keycloak" 2>/dev/null || true
-    fi
-    rm -rf "$work"
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
-
-for tool in java python3 curl cargo; do
-    command -v "$tool" >/dev/null || { say "$tool is missing"; exit 1; }
-done
-[ -x "$specs/check-exchanges" ] || { say "the checker of recordings is missing: set DCR_SPECS"; exit 1; }
-
+work_folder
+need java python3 curl cargo
+need_checker
+mkdir -p "$DCR_CACHE" "$work/keycloak"
 dist=$("$here/tests/install.sh")
 
 # A copy for this run only: a start may write into any folder of it.
-home=$work/keycloak
+home=$work/keycloak/home
 cp -r "$dist" "$home"
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(free_port)
 url=http://127.0.0.1:$port
-python3 -c 'import secrets; print(secrets.token_urlsafe(24), end="")' >"$work/admin-password"
+password >"$work/admin-password"
 say "starting Keycloak at $url"
 KC_BOOTSTRAP_ADMIN_USERNAME=admin KC_BOOTSTRAP_ADMIN_PASSWORD=$(cat "$work/admin-password") \
     JAVA_OPTS_APPEND="-Xmx768m" \
     "$home/bin/kc.sh" start --optimized --cache=local --http-enabled=true --hostname-strict=false \
-    --http-host=127.0.0.1 --http-port="$port" >"$work/keycloak.log" 2>&1 &
-keycloak=$!
+    --http-host=127.0.0.1 --http-port="$port" >"$work/keycloak/log" 2>&1 &
+echo $! >"$work/keycloak/pid"
 
 say "building"
 cargo build --quiet -p dcr-gateway -p dcr-connector-keycloak
 cargo build --quiet -p dcr-connector-keycloak --example keycloak-real
 cargo build --quiet -p dcr-tests --bin konnect-sim
 
-for _ in $(seq 240); do
-    curl -sf -o /dev/null "$url/realms/master/.well-known/openid-configuration" && break
-    kill -0 "$keycloak" 2>/dev/null || break
-    sleep 0.5
-done
-curl -sf -o /dev/null "$url/realms/master/.well-known/openid-configuration" ||
-    { say "Keycloak did not start"; cat "$work/keycloak.log"; exit 1; }
+await "$work/keycloak" "$url/realms/master/.well-known/openid-configuration" 120
 
 say "making the realm apis"
 export KCADM=$home/bin/kcadm.sh SERVER=$url REALM=apis ADMIN=admin
@@ -109,6 +82,5 @@ failed=0
     --konnect-sim "$target/debug/konnect-sim" "$@" || failed=1
 
 say "checking the recording against Keycloak's API document"
-check_exchanges "$specs" --spec "$specs/keycloak.json" --strict-members \
-    --ignore "$here/tests/accepted.txt" "$work/recording.jsonl" || failed=1
+check_exchanges keycloak "$here/tests/accepted.txt" "$work/recording.jsonl" || failed=1
 exit "$failed"

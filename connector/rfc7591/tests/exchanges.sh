@@ -7,17 +7,14 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 . .ci/tools.sh
 
-# Where the descriptions and the checker of recordings are.
-specs=${DCR_SPECS:-../shared/specs}
 recordings=${CARGO_TARGET_DIR:-target}/tmp/rfc7591-exchanges
 
-[ -x "$specs/check-exchanges" ] || { echo "the checker of recordings is missing: set DCR_SPECS" >&2; exit 1; }
+need_checker
 failed=0
 for name in rfc7591 curity; do
     [ -s "$recordings/$name.jsonl" ] || { echo "nothing is recorded: run cargo test -p dcr-connector-rfc7591" >&2; exit 1; }
     # Its warnings are about members that no description can name: the servers' own.
-    said=$(check_exchanges "$specs" --spec "$specs/$name.json" --strict-members \
-        --ignore connector/rfc7591/tests/accepted-scripted.txt "$recordings/$name.jsonl" 2>&1) ||
+    said=$(check_exchanges "$name" connector/rfc7591/tests/accepted-scripted.txt "$recordings/$name.jsonl" 2>&1) ||
         { failed=1 && grep violation <<<"$said"; }
     tail -n 1 <<<"$said"
 done

@@ -8,12 +8,9 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
-. .ci/tools.sh
 
 here=connector/rfc7591
 . $here/tests/servers/common.sh
-# Where the API documents and the checker of recordings are.
-specs=${DCR_SPECS:-../shared/specs}
 target=${CARGO_TARGET_DIR:-target}
 
 # name: the script that starts it, and what that takes beside a folder and a port.
@@ -32,25 +29,9 @@ fi
 # Replicas share a database before the server that gives replicas the most to quarrel about.
 replicated=rotating
 
-work=$(mktemp -d)
-finish() {
-    local status=$? process
-    for process in "$work"/*/pid; do
-        [ ! -e "$process" ] || kill "$(cat "$process")" 2>/dev/null || true
-    done
-    # Their last words go to their logs.
-    for process in "$work"/*/pid; do
-        [ ! -e "$process" ] || timeout 20 tail --pid="$(cat "$process")" -f /dev/null || true
-    done
-    [ ! -L "$work/postgresql/data" ] || rm -rf "$(readlink "$work/postgresql/data")"
-    rm -rf "$work"
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
-
+work_folder
 need python3 curl cargo flock
-[ -x "$specs/check-exchanges" ] || { say "the checker of recordings is missing: set DCR_SPECS"; exit 1; }
+need_checker
 mkdir -p "$DCR_CACHE"
 
 say "starting ${chosen[*]} and PostgreSQL"
@@ -105,8 +86,7 @@ suite() {
         --gateway "$target/debug/dcr-gateway" --connector "$target/debug/dcr-connector-rfc7591" \
         --konnect-sim "$target/debug/konnect-sim" --conformance "$target/debug/dcr-conformance" "$@" || failed=1
     as_in_the_document "$folder" "$folder/recording.jsonl" >"$folder/checked.jsonl"
-    check_exchanges "$specs" --spec "$specs/rfc7591.json" --strict-members \
-        --ignore "$here/tests/accepted-$name.txt" "$folder/checked.jsonl" || failed=1
+    check_exchanges rfc7591 "$here/tests/accepted-$name.txt" "$folder/checked.jsonl" || failed=1
     return $failed
 }
 

@@ -10,15 +10,8 @@
 #   log           what it printed
 # and whatever else the server keeps. The folder holds secrets.
 
-export DCR_CACHE=${DCR_CACHE:-$HOME/.cache/dcr-bridge}
-umask 077
-
-say() { printf '== %s\n' "$*" >&2; }
-
-need() {
-    local tool
-    for tool; do command -v "$tool" >/dev/null || { say "$tool is missing"; return 1; }; done
-}
+. "$(dirname "${BASH_SOURCE[0]}")/../../../../.ci/tools.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../../../../.ci/servers.sh"
 
 # Debian packages that bring a command which is missing.
 need_from_debian() {
@@ -33,20 +26,6 @@ need_from_debian() {
         DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
     ) >&2
 }
-
-# Below the range that outgoing connections take theirs from: it may be a while until the port is listened on.
-free_port() {
-    python3 -c '
-import random, socket
-while True:
-    port = random.randrange(16000, 32000)
-    with socket.socket() as s:
-        if s.connect_ex(("127.0.0.1", port)):
-            print(port)
-            break'
-}
-
-password() { python3 -c 'import secrets; print(secrets.token_urlsafe(24), end="")'; }
 
 # Has a function build into a draft folder that gets its name last: an interrupted run leaves nothing that looks
 # complete, and of two runs one waits. Prints where it is.
@@ -65,20 +44,6 @@ install_once() {
         ) || return
     fi
     printf '%s\n' "$DCR_CACHE/$name"
-}
-
-# Waits until a page is there, for as long as the process lives, half a minute at most if not told otherwise.
-await() {
-    local folder=$1 url=$2 seconds=${3:-30} process
-    process=$(cat "$folder/pid")
-    for _ in $(seq $((seconds * 10))); do
-        curl -sf -o /dev/null --max-time 5 "$url" && return
-        kill -0 "$process" 2>/dev/null || break
-        sleep 0.1
-    done
-    say "no answer from $url"
-    tail -n 20 "$folder/log" >&2
-    return 1
 }
 
 # Writes the command that lists the server's clients; the script is read from standard input.
