@@ -85,7 +85,7 @@ impl Idp for Hydra {
         deadline: Deadline,
         operation: OperationId,
     ) -> Result<Option<FoundByOperation<Handle>>, Fault> {
-        let client_id = map::client_id(operation);
+        let client_id = operation.client_id();
         let client = self.api.get(deadline, &client_id).await?;
         Ok(client.map(|client| FoundByOperation {
             client_id,

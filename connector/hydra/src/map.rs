@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use dcr_connector::fault::{Fault, FaultKind, Violation};
 use dcr_connector::model::{
     Adjustment, AuthMethod, ClientId, ClientUpdate, Field, GrantType, Installation, Malformed,
-    ManagedClient, NewClient, OperationId, Origin, RedirectUri, Registration, Scope, SecretId,
-    SecretMetadata, SecretStatus, Sentence,
+    ManagedClient, NewClient, Origin, RedirectUri, Registration, Scope, SecretId, SecretMetadata,
+    SecretStatus, Sentence,
 };
 use dcr_connector::{Before, Found, Granted, Mark, Marked, OAuthGrant, Registrations};
 use serde_json::{Map, Value};
@@ -18,11 +18,6 @@ use crate::api::{self, Change};
 
 /// The member of the metadata that keeps the description, for which Hydra has no place.
 const DESCRIPTION: &str = "konnect_description";
-
-/// The client id that an operation creates: known again without a search.
-pub(crate) fn client_id(operation: OperationId) -> String {
-    format!("dcr-{}", operation.simple())
-}
 
 /// What clients of an installation are listed by.
 pub(crate) fn owner(installation: &Installation) -> String {
@@ -78,7 +73,7 @@ pub(crate) fn new_client<'a>(
         metadata.insert(DESCRIPTION.to_owned(), description.as_str().into());
     }
     Ok(api::NewClient {
-        client_id: client_id(mark.operation_id),
+        client_id: mark.operation_id.client_id(),
         client_name: client.name.as_str(),
         owner: owner(&mark.caller.installation),
         redirect_uris: client
@@ -334,7 +329,8 @@ mod tests {
     use super::*;
     use dcr_connector::Made;
     use dcr_connector::model::{
-        Audience, Caller, ClientName, Description, Entity, EntityKind, OpaqueId, ProviderId,
+        Audience, Caller, ClientName, Description, Entity, EntityKind, OpaqueId, OperationId,
+        ProviderId,
     };
     use serde_json::json;
 

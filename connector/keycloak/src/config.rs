@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use dcr_connector::config::{Located, Problems};
 use dcr_connector::http::{BaseUrl, Client, ClientAuthMethod, ClientCredentials, TokenEndpoint};
-use dcr_connector::model::Scope;
-use dcr_connector::{GrantMap, Settings, Subject};
+use dcr_connector::{GrantMap, Settings, Subject, scope_names};
 use serde::Deserialize;
 
 use crate::Keycloak;
@@ -139,12 +138,8 @@ fn grants(rules: &[Rule], problems: &mut Problems) -> GrantMap<Grant> {
                 Grant::OptionalScope,
             ),
         ] {
-            for scope in scopes {
-                match Scope::parse(&scope.value) {
-                    Ok(scope) => granted.push(grant(scope.to_string())),
-                    Err(rule) => problems.at(scope, format!("{path}.{member}"), rule.to_string()),
-                }
-            }
+            let scopes = scope_names(scopes, &format!("{path}.{member}"), problems);
+            granted.extend(scopes.into_iter().map(grant));
         }
         for (client_id, names) in &rule.client_roles {
             granted.extend(names.iter().map(|name| {

@@ -170,7 +170,7 @@ impl Idp for Keycloak {
         deadline: Deadline,
         operation: OperationId,
     ) -> Result<Option<FoundByOperation<Handle>>, Fault> {
-        let client_id = map::client_id(operation);
+        let client_id = operation.client_id();
         let client = self.api.find(deadline, &client_id).await?;
         Ok(client.map(|client| FoundByOperation {
             client_id,

@@ -8,19 +8,13 @@ use std::collections::BTreeMap;
 
 use dcr_connector::fault::{Fault, Violation};
 use dcr_connector::model::{
-    ClientId, ClientUpdate, Field, GrantType, Malformed, ManagedClient, NewClient, OperationId,
-    RedirectUri,
+    ClientId, ClientUpdate, Field, GrantType, Malformed, ManagedClient, NewClient, RedirectUri,
 };
 use dcr_connector::{Found, Mark, Marked, Registrations};
 use serde_json::{Map, Value};
 
 use self::fitting::fitting;
 use crate::api;
-
-/// The client id that an operation creates: known again without a search.
-pub(crate) fn client_id(operation: OperationId) -> String {
-    format!("dcr-{}", operation.simple())
-}
 
 /// What to ask for, with its scopes left to the realm.
 ///
@@ -69,7 +63,7 @@ pub(crate) fn new_client<'a>(
         }
     }
     Ok(api::NewClient {
-        client_id: client_id(mark.operation_id),
+        client_id: mark.operation_id.client_id(),
         name: fitting(client.name.as_str()),
         description: client
             .description
@@ -192,7 +186,7 @@ pub(crate) fn managed(client: api::Client, installation: &str) -> Option<Managed
 mod tests {
     use super::*;
     use dcr_connector::fault::FaultKind;
-    use dcr_connector::model::{Caller, ClientName, Origin, ProviderId, Scope};
+    use dcr_connector::model::{Caller, ClientName, OperationId, Origin, ProviderId, Scope};
     use dcr_connector::{Made, model};
     use serde_json::json;
 

@@ -112,7 +112,7 @@ impl Idp for Memory {
         deadline: Deadline,
         operation: OperationId,
     ) -> Result<Option<FoundByOperation<Handle>>, Fault> {
-        let client_id = map::client_id(operation);
+        let client_id = operation.client_id();
         let client = api::get(&self.http, deadline, &client_id).await?;
         Ok(client.map(|client| FoundByOperation {
             client_id,

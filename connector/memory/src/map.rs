@@ -5,17 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use dcr_connector::fault::{Fault, Violation};
 use dcr_connector::model::{
     AuthMethod, ClientId, ClientName, ClientUpdate, Description, Field, GrantType, Malformed,
-    ManagedClient, NewClient, OperationId, RedirectUri, Registration, Scope, SecretId,
-    SecretMetadata, SecretStatus,
+    ManagedClient, NewClient, RedirectUri, Registration, Scope, SecretId, SecretMetadata,
+    SecretStatus,
 };
 use dcr_connector::{Before, Found, Granted, Mark, Marked, OAuthGrant, Registrations};
 
 use crate::api;
-
-/// The client id that an operation creates: known again without asking.
-pub(crate) fn client_id(operation: OperationId) -> String {
-    format!("dcr-{}", operation.simple())
-}
 
 /// What to ask for.
 ///
@@ -52,7 +47,7 @@ pub(crate) fn new_client<'a>(
     }
     let attributes = mark.attributes().into_iter();
     Ok(api::NewClient {
-        client_id: client_id(mark.operation_id),
+        client_id: mark.operation_id.client_id(),
         name: client.name.as_str(),
         description: client.description.as_ref().map_or("", |text| text.as_str()),
         redirect_uris: without_repetition(client.redirect_uris.iter().map(RedirectUri::as_str)),

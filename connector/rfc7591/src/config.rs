@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use dcr_connector::config::{Located, Problems};
 use dcr_connector::http::{BaseUrl, Client, ClientAuthMethod};
-use dcr_connector::model::{AuthMethod, RedirectUri, Scope};
+use dcr_connector::model::{AuthMethod, RedirectUri};
 use dcr_connector::store::{Store, StoreConfig};
-use dcr_connector::{GrantMap, Settings, Subject};
+use dcr_connector::{GrantMap, Settings, Subject, scope_names};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -366,13 +366,7 @@ fn grants(rules: &[Rule], problems: &mut Problems) -> GrantMap<String> {
         let path = format!("idp.grants[{number}]");
         let (audience, entity) = (rule.audience.as_ref(), rule.entity.as_ref());
         let subject = Subject::parse(audience, entity, &path, problems);
-        let mut granted = Vec::new();
-        for scope in &rule.scopes {
-            match Scope::parse(&scope.value) {
-                Ok(scope) => granted.push(scope.to_string()),
-                Err(rule) => problems.at(scope, format!("{path}.scopes"), rule.to_string()),
-            }
-        }
+        let granted = scope_names(&rule.scopes, &format!("{path}.scopes"), problems);
         if rule.scopes.is_empty() {
             problems.anywhere(path, "grants nothing: name `scopes`, or remove it");
         }

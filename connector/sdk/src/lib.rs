@@ -24,7 +24,9 @@ pub use dcr_contract::fault::{self, Fault, FaultKind, Outcome, Reason, Violation
 pub use dcr_contract::model;
 pub use dcr_contract::{Connector, Served};
 pub use dcr_runtime::Shutdown;
-pub use grants::{Before, GrantMap, Granted, OAuthGrant, OAuthRule, Registrations, Subject};
+pub use grants::{
+    Before, GrantMap, Granted, OAuthGrant, OAuthRule, Registrations, Subject, scope_names,
+};
 pub use idp::{Added, Created, Found, FoundByOperation, Idp, Rotated, Traits};
 pub use managed::{Imported, Managed, Owned};
 #[doc(hidden)]

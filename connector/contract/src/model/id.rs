@@ -190,10 +190,17 @@ impl OperationId {
         SystemTime::now().duration_since(made).unwrap_or_default()
     }
 
-    /// The 32 hexadecimal digits without hyphens: what a chosen client id is derived from.
+    /// The 32 hexadecimal digits without hyphens.
     #[must_use]
     pub fn simple(&self) -> String {
         self.0.as_simple().to_string()
+    }
+
+    /// The id of the client that it makes where the IdP lets the caller choose one: `dcr-` and the 32 hexadecimal digits,
+    /// so that the client is known again without a search.
+    #[must_use]
+    pub fn client_id(&self) -> String {
+        format!("dcr-{}", self.simple())
     }
 
     /// Reads what [`OperationId::simple`] wrote.

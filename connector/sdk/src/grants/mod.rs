@@ -8,7 +8,7 @@ pub use oauth::{Before, Granted, OAuthGrant, OAuthRule};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Located, Problems};
-use crate::model::{Audience, Entity, EntityKind, OpaqueId, Registration};
+use crate::model::{Audience, Entity, EntityKind, OpaqueId, Registration, Scope};
 
 /// What the names of attributes that keep a registration begin with.
 const ATTRIBUTE: &str = "dcr_registration:";
@@ -178,6 +178,18 @@ impl Subject {
             .map_err(|rule| problems.at(text, format!("{path}.{member}"), rule.to_string()))
             .ok()
     }
+}
+
+/// The scopes that the member at `path` of a rule names; what is no scope (RFC 6749 section 3.3) is noted.
+pub fn scope_names(scopes: &[Located<String>], path: &str, problems: &mut Problems) -> Vec<String> {
+    let mut names = Vec::with_capacity(scopes.len());
+    for scope in scopes {
+        match Scope::parse(&scope.value) {
+            Ok(scope) => names.push(scope.to_string()),
+            Err(rule) => problems.at(scope, path, rule.to_string()),
+        }
+    }
+    names
 }
 
 /// The operator's map from what Konnect registers to what the IdP grants. `G` is one grant of this IdP: a scope, a

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GrantMap, Subject};
+use super::{GrantMap, Subject, scope_names};
 use crate::config::{Located, Problems};
-use crate::model::{Audience, Scope};
+use crate::model::Audience;
 
 /// What a client can be granted where an IdP keeps scopes and audiences with it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,13 +39,8 @@ impl GrantMap<OAuthGrant> {
             let path = format!("{path}[{number}]");
             let (audience, entity) = (rule.audience.as_ref(), rule.entity.as_ref());
             let subject = Subject::parse(audience, entity, &path, problems);
-            let mut granted = Vec::new();
-            for scope in &rule.scopes {
-                match Scope::parse(&scope.value) {
-                    Ok(scope) => granted.push(OAuthGrant::Scope(scope.to_string())),
-                    Err(rule) => problems.at(scope, format!("{path}.scopes"), rule.to_string()),
-                }
-            }
+            let scopes = scope_names(&rule.scopes, &format!("{path}.scopes"), problems);
+            let mut granted: Vec<_> = scopes.into_iter().map(OAuthGrant::Scope).collect();
             for audience in &rule.audiences {
                 match Audience::parse(&audience.value) {
                     Ok(audience) => granted.push(OAuthGrant::Audience(audience.to_string())),
