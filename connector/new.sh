@@ -29,4 +29,4 @@ find memory -type f | while read -r file; do
         -e '/^## What it is for/,$d' \
         "$file" >"$copy"
 done
-echo "connector/$name is made: try it with \`cargo test -p dcr-connector-$name\`, then follow connector/sdk/README.md"
+echo "connector/$name is made: try it with \`cargo test -p dcr-connector-$name\`, then follow connector/sdk/README.md. Its README.md is still about the small IdP: rewrite it."
